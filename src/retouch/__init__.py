@@ -1,0 +1,1 @@
+"""Retouch: restore, translate and imagine pictures with deep networks."""

@@ -1,0 +1,1 @@
+"""What went wrong with a picture: y = A(x), seeded, composable, linear ones with an adjoint."""

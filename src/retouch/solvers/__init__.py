@@ -1,0 +1,1 @@
+"""One picture and no training set: (measurement, degradation) -> Image."""
