@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
+
 
 class RetouchError(Exception):
     """A bad input, told in one line that a person can act on.
@@ -16,3 +19,10 @@ class PictureError(RetouchError):
 
 class OptionError(RetouchError, ValueError):
     """The call itself was wrong: an unknown name, a value out of range. The command line exits with 2."""
+
+
+def unknown(what: str, name: str, known: Sequence[str], where: str = "") -> str:
+    """The message for a name that does not exist, with the nearest one that does."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return f"unknown {what} '{name}'{' ' + where if where else ''}{hint} (known: {', '.join(known)})"

@@ -7,13 +7,12 @@ file imports neither torch nor anything heavy.
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from retouch.image.errors import OptionError
+from retouch.image.errors import OptionError, unknown
 
 if TYPE_CHECKING:
     from retouch.image.image import Image
@@ -119,10 +118,3 @@ class Task:
     def run(self, image: Image, options: Options, on_step: Listener | None = None) -> Image:
         """Do the task on one picture."""
         return self.choose(image, options).run(image, options, on_step)
-
-
-def unknown(what: str, name: str, known: Sequence[str], where: str = "") -> str:
-    """The message for a name that does not exist, with the nearest one that does."""
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    return f"unknown {what} '{name}'{' ' + where if where else ''}{hint} (known: {', '.join(known)})"

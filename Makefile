@@ -1,0 +1,28 @@
+# Every target sets up .venv by itself, from the versions in constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test lint bench clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+demo: $(READY)  ## Mend four real photographs; writes demo/sheet.png and demo/before-after.html
+	$(BIN)/python examples/demo.py --output demo
+
+test: $(READY)  ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## Style and types
+	$(BIN)/ruff check src tests examples benchmarks
+	$(BIN)/ruff format --check src tests examples benchmarks
+	$(BIN)/mypy
+
+bench: $(READY)  ## Speed and quality of the deep prior, as ratios in one run; writes benchmarks/results
+	$(BIN)/python benchmarks/deep_prior.py --output benchmarks/results
+
+clean:
+	rm -rf .venv demo
