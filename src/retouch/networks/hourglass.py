@@ -26,7 +26,7 @@ class Hourglass(nn.Module):
     batch, which is one picture: keep the module in training mode.
 
     ``forward``: ``(1, input_depth, H, W)`` -> ``(1, channels, H, W)`` in (0, 1), for H and W multiples of ``multiple``
-    and at least ``smallest``, below which the deepest scale would hold a single value.
+    and at least ``smallest``, below which the deepest scale would be too small to pad or to normalise.
 
     ``down``, ``up``, ``skip``: channels by scale. ``kernel_down``, ``kernel_up``: odd kernel sizes, one or by scale.
     ``upsampling``: one or by scale. ``downsampling``: strided convolution, or convolution and average pooling.
@@ -57,7 +57,8 @@ class Hourglass(nn.Module):
         if lengths != {scales} or scales == 0:
             raise ValueError(f"every list needs one entry for each of the {scales} scales, got lengths {sorted(lengths)}")
         self.multiple = 2**scales
-        self.smallest = 2 * self.multiple
+        # reflection needs more values than it mirrors, and normalisation more than one
+        self.smallest = self.multiple * (max(*kernels_down, *kernels_up) // 2 + 1)
         body: nn.Module | None = None
         for i in reversed(range(scales)):
             entering = input_depth if i == 0 else down[i - 1]
