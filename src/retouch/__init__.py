@@ -1,1 +1,96 @@
-"""Retouch: restore, translate and imagine pictures with deep networks."""
+"""Retouch: restore, translate and imagine pictures with deep networks.
+
+    import retouch
+
+    picture = retouch.open("photo.jpg")
+    retouch.save(retouch.denoise(picture), "clean.jpg")
+
+Every name is loaded when it is first used (PEP 562), so that ``import retouch`` is quick and brings no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retouch.evaluation.protocol import evaluate
+    from retouch.image.errors import OptionError, PictureError, RetouchError
+    from retouch.image.files import open_image as open
+    from retouch.image.files import open_mask, save
+    from retouch.image.image import Image
+    from retouch.metrics import psnr, ssim
+    from retouch.solvers.steps import Step
+    from retouch.tasks.compare import compare
+    from retouch.tasks.degrade import degrade
+    from retouch.tasks.dejpeg import dejpeg
+    from retouch.tasks.denoise import denoise
+    from retouch.tasks.inpaint import inpaint
+    from retouch.tasks.relight import relight
+    from retouch.tasks.upscale import upscale
+
+    __version__: str
+
+_HOMES = {
+    "Image": "retouch.image.image",
+    "OptionError": "retouch.image.errors",
+    "PictureError": "retouch.image.errors",
+    "RetouchError": "retouch.image.errors",
+    "Step": "retouch.solvers.steps",
+    "compare": "retouch.tasks.compare",
+    "degrade": "retouch.tasks.degrade",
+    "dejpeg": "retouch.tasks.dejpeg",
+    "denoise": "retouch.tasks.denoise",
+    "evaluate": "retouch.evaluation.protocol",
+    "inpaint": "retouch.tasks.inpaint",
+    "open": "retouch.image.files:open_image",
+    "open_mask": "retouch.image.files",
+    "psnr": "retouch.metrics",
+    "relight": "retouch.tasks.relight",
+    "save": "retouch.image.files",
+    "ssim": "retouch.metrics",
+    "upscale": "retouch.tasks.upscale",
+}
+
+__all__ = [
+    "Image",
+    "OptionError",
+    "PictureError",
+    "RetouchError",
+    "Step",
+    "__version__",
+    "compare",
+    "degrade",
+    "dejpeg",
+    "denoise",
+    "evaluate",
+    "inpaint",
+    "open",
+    "open_mask",
+    "psnr",
+    "relight",
+    "save",
+    "ssim",
+    "upscale",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            value: Any = version("retouch")
+        except PackageNotFoundError:  # run from the sources without installing
+            value = "unknown"
+    elif name in _HOMES:
+        module, _, attribute = _HOMES[name].partition(":")
+        value = getattr(importlib.import_module(module), attribute or name)
+    else:
+        raise AttributeError(f"module 'retouch' has no attribute '{name}'")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,7 +14,7 @@ from retouch.degradations.base import Degradation, Identity
 from retouch.image.errors import OptionError, RetouchError
 from retouch.image.image import Image
 from retouch.solvers import presets
-from retouch.solvers.deep_prior import DeepPrior, _Fit
+from retouch.solvers.deep_prior import DeepPrior, Fit
 from retouch.solvers.presets import PRESETS, PUBLISHED, Preset
 from retouch.solvers.steps import Step
 
@@ -129,7 +129,9 @@ def test_one_colour_stays_finite_and_near(value: float) -> None:
 
 def test_repeats_under_a_seed_and_differs_under_another() -> None:
     noisy = _noisy(_picture())
-    first, again, other = (DeepPrior(preset="tiny", steps=4, seed=s, device="cpu").solve(noisy).image for s in (1, 1, 2))
+    first, again, other = (
+        DeepPrior(preset="tiny", steps=4, seed=s, device="cpu").solve(noisy).image for s in (1, 1, 2)
+    )
     assert torch.equal(first.pixels, again.pixels)
     assert not torch.equal(first.pixels, other.pixels)
 
@@ -182,7 +184,7 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(tmp_path: Path) -> Non
 
 
 def test_divergence_goes_back_to_the_last_good_weights() -> None:
-    fit = _Fit(_noisy(_picture()), Identity(), TINY, None, torch.device("cpu"), 0, "fp32")
+    fit = Fit(_noisy(_picture()), Identity(), TINY, device=torch.device("cpu"), precision="fp32")
     for index in range(60):
         loss, output = fit.step(index)
     good = {name: tensor.clone() for name, tensor in (fit.good or {}).items()}
@@ -242,3 +244,55 @@ def test_a_degradation_without_gradient_is_refused() -> None:
 
     with pytest.raises(OptionError, match="not differentiable"):
         DeepPrior(preset="tiny", device="cpu").solve(_picture(), Blocked())
+
+
+def _mask(*boxes: tuple[int, int, int, int], size: tuple[int, int] = (96, 128)) -> Tensor:
+    mask = torch.ones(1, *size)
+    for top, left, height, width in boxes:
+        mask[:, top : top + height, left : left + width] = 0
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("task", "effort", "network", "scale", "mask", "name"),
+    [
+        ("denoise", "paper", "hourglass", 1, None, "denoise"),
+        ("denoise", "quick", "hourglass", 1, None, "denoise-quick"),
+        ("dejpeg", "paper", "hourglass", 1, None, "jpeg"),
+        ("upscale", "paper", "hourglass", 4, None, "sr-x4"),
+        ("upscale", "paper", "hourglass", 8, None, "sr-x8"),
+        ("relight", "paper", "hourglass", 1, None, "flash"),
+        ("inpaint", "paper", "hourglass", 1, _mask((5, 0, 4, 128), (40, 0, 4, 128)), "inpaint-text"),
+        ("inpaint", "normal", "hourglass", 1, _mask((5, 0, 4, 128)), "inpaint-normal"),
+        ("inpaint", "paper", "hourglass", 1, _mask((10, 10, 40, 40)), "inpaint-library"),
+        ("inpaint", "quick", "hourglass", 1, _mask((10, 10, 40, 40)), "inpaint-hole-quick"),
+        ("inpaint", "quick", "hourglass", 1, _mask((10, 10, 30, 40)), "inpaint-quick"),
+        ("inpaint", "quick", "decoder", 1, _mask((10, 10, 40, 40)), "decoder-quick"),
+    ],
+)
+def test_the_preset_follows_task_effort_and_mask(
+    task: presets.Task, effort: presets.Effort, network: str, scale: int, mask: Tensor | None, name: str
+) -> None:
+    assert presets.choose(task, effort, network, scale=scale, mask=mask) == name
+
+
+@pytest.mark.parametrize(("share", "name"), [(0.5, "restore-50"), (0.98, "restore-2")])
+def test_random_pixels_choose_by_their_share(share: float, name: str) -> None:
+    mask = (torch.rand(1, 96, 128, generator=torch.Generator().manual_seed(0)) >= share).float()
+    assert presets.choose("inpaint", "paper", mask=mask) == name
+
+
+def test_every_preset_can_be_chosen() -> None:
+    tasks: list[presets.Task] = ["denoise", "inpaint", "upscale", "dejpeg", "relight"]
+    efforts: list[presets.Effort] = ["quick", "normal", "paper"]
+    random = torch.rand(1, 96, 128, generator=torch.Generator().manual_seed(0))
+    masks = [None, _mask((10, 10, 40, 40)), (random >= 0.5).float(), (random >= 0.98).float()]
+    chosen = {
+        presets.choose(task, effort, network, scale=scale, mask=mask)
+        for task in tasks
+        for effort in efforts
+        for network in ("hourglass", "decoder")
+        for scale in (2, 8)
+        for mask in masks
+    }
+    assert set(presets.PUBLISHED) | set(presets.LEAN) == chosen | {"inpaint-vase"}

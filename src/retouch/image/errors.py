@@ -17,6 +17,10 @@ class PictureError(RetouchError):
     """A file that is not a usable picture: truncated, empty, of an unknown kind, too large, or holding NaN."""
 
 
+class PictureWarning(UserWarning):
+    """Something of a picture could not be kept or had to be converted; the message says what and why."""
+
+
 class OptionError(RetouchError, ValueError):
     """The call itself was wrong: an unknown name, a value out of range. The command line exits with 2."""
 

@@ -15,6 +15,7 @@ from retouch.image.errors import PictureError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_STRIP_ROWS = 128
 _TOLERANCE = 1e-4  # rounding of a resize or a colour conversion; more than this is a bug of the caller
 
 
@@ -149,10 +150,12 @@ class Image:
         planes = list(self.pixels)
         if alpha and self.alpha is not None:
             planes.append(self.alpha[0])
-        out = np.empty((self.height, self.width, len(planes)), dtype=kind)
-        for index, plane in enumerate(planes):
-            values = plane.numpy()
-            out[:, :, index] = values if depth == 32 else np.rint(np.clip(values, 0, 1) * np.float32(peak))
+        out: NDArray[Any] = np.empty((self.height, self.width, len(planes)), dtype=kind)
+        for top in range(0, self.height, _STRIP_ROWS):  # in strips, so that no second full-size float copy exists
+            rows = slice(top, top + _STRIP_ROWS)
+            for index, plane in enumerate(planes):
+                values = np.clip(plane[rows].numpy(), 0, 1)
+                out[rows, :, index] = values if depth == 32 else np.rint(values * np.float32(peak))
         return out[:, :, 0] if len(planes) == 1 else out
 
     def save(self, path: str | Path, **options: Any) -> None:

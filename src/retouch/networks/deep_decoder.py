@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class DeepDecoder(nn.Module):
-    """``layers`` times [Conv1x1(width), bilinear upsampling x2 (all but the last), ReLU, BN], then Conv1x1 and a sigmoid.
+    """``layers`` times [Conv1x1(width), bilinear upsampling x2 (not in the last), ReLU, BN], then Conv1x1, sigmoid.
 
     ``forward``: code ``(1, width, H / 2^(layers-1), W / 2^(layers-1))`` -> ``(1, channels, H, W)`` in (0, 1). The
     default has 100,224 parameters: convolutions carry no bias, normalisation is affine. Keep it in training mode.

@@ -55,7 +55,9 @@ class Hourglass(nn.Module):
         upsamplings = [upsampling] * scales if isinstance(upsampling, str) else list(upsampling)
         lengths = {len(values) for values in (down, up, skip, kernels_down, kernels_up, upsamplings)}
         if lengths != {scales} or scales == 0:
-            raise ValueError(f"every list needs one entry for each of the {scales} scales, got lengths {sorted(lengths)}")
+            raise ValueError(
+                f"every list needs one entry for each of the {scales} scales, got lengths {sorted(lengths)}"
+            )
         self.multiple = 2**scales
         # reflection needs more values than it mirrors, and normalisation more than one
         self.smallest = self.multiple * (max(*kernels_down, *kernels_up) // 2 + 1)
@@ -97,18 +99,22 @@ class _Scale(nn.Module):
     ) -> None:
         super().__init__()
         self.shrink, self.encode, self.deeper, self.skip = shrink, encode, deeper, skip
-        self.upsample = nn.Upsample(scale_factor=2, mode=upsampling)  # align_corners stays False, as in the paper's code
+        self.upsample = nn.Upsample(
+            scale_factor=2, mode=upsampling
+        )  # align_corners stays False, as in the paper's code
         self.norm, self.decode, self.pointwise = norm, decode, pointwise
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = self.encode(self.shrink(x))
+        inner: Tensor = self.encode(self.shrink(x))
         if self.deeper is not None:
             inner = self.deeper(inner)
         inner = self.upsample(inner)
         if self.skip is not None:
             inner = torch.cat(_crop_alike(self.skip(x), inner), dim=1)
         inner = self.decode(self.norm(inner))
-        return inner if self.pointwise is None else self.pointwise(inner)
+        if self.pointwise is not None:
+            inner = self.pointwise(inner)
+        return inner
 
 
 def _unit(

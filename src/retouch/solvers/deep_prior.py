@@ -25,7 +25,7 @@ from retouch.image.image import Image
 from retouch.networks.deep_decoder import DeepDecoder
 from retouch.networks.hourglass import Hourglass
 from retouch.solvers.device import autocast, fast_bfloat16, pick_device
-from retouch.solvers.presets import PRESETS, Preset
+from retouch.solvers.presets import PRESETS, Effort, Preset, Task, choose
 from retouch.solvers.steps import Listener, Loop, Solution, StopRule
 from retouch.solvers.stopping import MovingVariance, WindowedVariance
 
@@ -37,7 +37,9 @@ _SNAPSHOT_EVERY = 50
 class DeepPrior:
     """Deep Image Prior as a solver.
 
-    ``preset``: a name of ``PRESETS``. ``steps``, ``stop``, ``patience`` override the preset where not None.
+    ``task`` and ``effort`` choose the preset together with the degradation (see ``presets.choose``), unless ``preset``
+    names one of ``PRESETS``. ``network``: 'hourglass', or 'decoder' for the Deep Decoder, the lighter prior.
+    ``steps``, ``stop``, ``patience`` override the preset where not None.
     ``precision``: 'fp32', 'bf16', or 'auto': bfloat16 convolutions with float32 weights where the device is faster at
     them and the preset does not ask for float32. ``state_file``: resume a killed run (see ``Loop``).
     ``seed`` fixes weights, code and noise; results repeat on one machine.
@@ -46,7 +48,10 @@ class DeepPrior:
     Memory: about 3 kB a pixel for the published network.
     """
 
-    preset: str = "denoise"
+    task: Task = "denoise"
+    effort: Effort = "normal"
+    network: Literal["hourglass", "decoder"] = "hourglass"
+    preset: str | None = None
     device: str = "auto"
     seed: int = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -56,13 +61,18 @@ class DeepPrior:
     state_file: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
+        if self.preset is not None and self.preset not in PRESETS:
             raise OptionError(unknown("preset", self.preset, list(PRESETS)))
 
-    def resolved(self) -> Preset:
-        """The preset with this solver's overrides."""
-        preset = PRESETS[self.preset]
-        overrides = {"steps": self.steps, "stop": self.stop, "patience": self.patience}
+    def resolved(self, degradation: Degradation | None = None) -> Preset:
+        """The options of a run against ``degradation``: the preset with this solver's overrides."""
+        name = self.preset
+        if name is None:
+            mask = getattr(degradation, "mask", None)
+            scale = 1 if degradation is None else round(1 / degradation.scale)
+            name = choose(self.task, self.effort, self.network, scale=scale, mask=mask)
+        preset = PRESETS[name]
+        overrides: dict[str, Any] = {"steps": self.steps, "stop": self.stop, "patience": self.patience}
         return replace(preset, **{name: value for name, value in overrides.items() if value is not None})
 
     def solve(
@@ -87,9 +97,11 @@ class DeepPrior:
         degradation = degradation or Identity()
         if not degradation.differentiable:
             raise OptionError(f"{degradation!r} is not differentiable, so it cannot stand in the loss of a deep prior")
-        preset = self.resolved()
+        preset = self.resolved(degradation)
         device = pick_device(self.device)
-        process = _Fit(measurement, degradation, preset, guide, device, self.seed, self.precision)
+        process = Fit(
+            measurement, degradation, preset, guide=guide, device=device, seed=self.seed, precision=self.precision
+        )
         average = preset.average
         resized = measurement if degradation.scale == 1 else replace(measurement, alpha=None)
 
@@ -118,7 +130,7 @@ class DeepPrior:
         mask = getattr(degradation, "mask", None)
         if mask is not None:
             digest.update(mask.cpu().numpy().tobytes())
-        return f"{digest.hexdigest()} {degradation.scale} {self.preset} {preset} {self.seed} {precision}"
+        return f"{digest.hexdigest()} {degradation.scale} {preset} {self.seed} {precision}"
 
 
 def _stop_rule(preset: Preset) -> StopRule | None:
@@ -129,7 +141,7 @@ def _stop_rule(preset: Preset) -> StopRule | None:
     return None
 
 
-class _Fit:
+class Fit:
     """The fitting itself, as a ``Process``: network, code, optimiser, noise generator, and the way back."""
 
     def __init__(
@@ -137,10 +149,12 @@ class _Fit:
         measurement: Image,
         degradation: Degradation,
         preset: Preset,
-        guide: Image | None,
+        *,
+        guide: Image | None = None,
         device: torch.device,
-        seed: int,
-        precision: str,
+        seed: int = 0,
+        precision: str = "auto",
+        layout: torch.memory_format = torch.channels_last,
     ) -> None:
         self.device, self.preset, self.degradation = device, preset, degradation
         faithful = preset.faithful and precision == "auto"
@@ -162,9 +176,7 @@ class _Fit:
         self.crop = (..., slice(top, top + height), slice(left, left + width))
         generator = torch.Generator().manual_seed(seed)
         code = _code(preset, network, (canvas[0], canvas[1]), guide, (top, left), generator)
-        # blocked layouts are faster wherever bfloat16 is; plain float32 keeps the published code's arithmetic
-        layout = torch.contiguous_format if preset.faithful and self.precision == "fp32" else torch.channels_last
-        self.network = network.to(device, memory_format=layout)
+        self.network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]  # missing in its stub
         self.layout = layout
         self.code = code.to(device)
         self.generator = torch.Generator(device=device if device.type == "cuda" else "cpu").manual_seed(seed + 1)
@@ -180,6 +192,9 @@ class _Fit:
             noise = torch.empty(code.shape, device=self.generator.device)  # contiguous: 8x faster to fill
             noise.normal_(0, self.preset.code_noise, generator=self.generator)
             code = code + noise.to(self.device)
+        if self.preset.decay:
+            rate = self.preset.learning_rate * (1 + math.cos(math.pi * index / self.preset.steps)) / 2
+            self.optimizer.param_groups[0]["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         with autocast(self.device, self.precision):
             raw = self.network(code.contiguous(memory_format=self.layout))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from torch import Tensor
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -16,7 +18,8 @@ class Preset:
 
     ``network``: arguments of ``Hourglass`` (without channels), or of ``DeepDecoder`` if ``decoder``. ``code``: what the
     network is given: uniform noise in [0, .1), a mesh grid of coordinates, or the guide picture. ``code_noise``:
-    standard deviation of the normal noise that is added to the code at each step. ``average``: weight of the running
+    standard deviation of the normal noise that is added to the code at each step. ``decay``: whether the learning rate
+    falls to zero along half a cosine over ``steps``. ``average``: weight of the running
     average of outputs, 0 for the last output. ``stop``: default stop rule ('wmv', 'emv' or 'off') with ``patience``.
     ``faithful``: float32 is kept even where bfloat16 is faster.
     """
@@ -26,6 +29,7 @@ class Preset:
     steps: int = 3000
     learning_rate: float = 0.01
     code_noise: float = 1 / 30
+    decay: bool = False
     average: float = 0.99
     stop: Literal["wmv", "emv", "off"] = "off"
     patience: int = 1000
@@ -70,7 +74,11 @@ PUBLISHED: dict[str, Preset] = {
     ),
     "restore-50": replace(_paper, steps=11000, learning_rate=0.001, code_noise=0.03, average=0.0),
     "restore-2": replace(
-        _paper, network=_hourglass((16, 32, 64, 128, 128), 0, downsampling="avg"), steps=1000, code_noise=0.0, average=0.0
+        _paper,
+        network=_hourglass((16, 32, 64, 128, 128), 0, downsampling="avg"),
+        steps=1000,
+        code_noise=0.0,
+        average=0.0,
     ),
     "flash": replace(
         _paper,
@@ -84,15 +92,78 @@ PUBLISHED: dict[str, Preset] = {
 }
 """The published options, one entry for each experiment of the paper that Retouch has a task for."""
 
-_lean = Preset(code_noise=1 / 30)
+Task = Literal["denoise", "inpaint", "upscale", "dejpeg", "relight"]
+Effort = Literal["quick", "normal", "paper"]
 
-PRESETS: dict[str, Preset] = PUBLISHED | {
-    "w64": replace(_lean, network=_hourglass(64)),
-    "w64z": replace(_lean, network=_hourglass(64, padding="zeros")),
-    "w64n": replace(_lean, network=_hourglass(64, upsampling="nearest")),
-    "w32": replace(_lean, network=_hourglass(32)),
-    "w32d": replace(_lean, network=_hourglass(32, input_depth=16)),
-    "w128": replace(_lean, network=_hourglass(128)),
-    "decoder": replace(_lean, network={}, decoder=True, code_noise=0.0),
+
+def _lean(width: int, skip: int, **changes: Any) -> Preset:
+    """A narrower network with zero padding, which bfloat16 and channels_last suit; see ``benchmarks/deep_prior.py``."""
+    network = _hourglass(width, skip, padding="zeros", upsampling=changes.pop("upsampling", "bilinear"))
+    return Preset(network=network, **changes)
+
+
+def _hole(width: int, **changes: Any) -> Preset:
+    """For large holes: no skip connections, which would copy the hole's blankness to the output."""
+    network = _hourglass((width // 4, width // 2, width, width, width), 0, padding="zeros", upsampling="nearest")
+    return Preset(network=network, code_noise=0.03, decay=True, average=0.9, **changes)
+
+
+_decoder = Preset(network={}, decoder=True, code_noise=0.0, average=0.99)
+
+LEAN: dict[str, Preset] = {
+    "denoise-normal": _lean(64, 4, steps=3000, stop="wmv"),
+    "denoise-quick": _lean(32, 4, steps=1000),
+    "dejpeg-normal": _lean(64, 4, steps=2000, stop="wmv"),
+    "dejpeg-quick": _lean(32, 4, steps=600),
+    "upscale-normal": _lean(64, 4, steps=2000, code_noise=0.03, decay=True, average=0.9),
+    "upscale-quick": _lean(32, 4, steps=800, code_noise=0.03, decay=True, average=0.9),
+    "inpaint-normal": _lean(64, 64, steps=3000, code_noise=0.03, decay=True, average=0.9, upsampling="nearest"),
+    "inpaint-quick": _lean(32, 32, steps=800, code_noise=0.03, decay=True, average=0.9, upsampling="nearest"),
+    "inpaint-hole-normal": _hole(128, steps=2000),
+    "inpaint-hole-quick": _hole(64, steps=800),
+    "flash-quick": replace(PUBLISHED["flash"], faithful=False, steps=300),
+    "flash-normal": replace(PUBLISHED["flash"], faithful=False),
+    "decoder-quick": replace(_decoder, steps=1000),
+    "decoder-normal": replace(_decoder, steps=3000, stop="wmv"),
+    "decoder-paper": replace(_decoder, steps=10000, stop="wmv", faithful=True),
 }
+"""Narrower networks and shorter runs than the published ones, for a person who waits."""
+
+PRESETS: dict[str, Preset] = PUBLISHED | LEAN
 """Every preset by name."""
+
+
+def choose(
+    task: Task, effort: Effort, network: str = "hourglass", *, scale: int = 1, mask: Tensor | None = None
+) -> str:
+    """The preset for a task: by effort, the factor of super-resolution, and what the mask (1 = kept) hides.
+
+    A hole that a square of side 32 fits into is large and wants a network without skip connections; nine tenths of the
+    pixels missing want the pooled network that the paper used for 98 %.
+    """
+    if network == "decoder":
+        return f"decoder-{effort}"
+    if task == "relight":
+        return "flash" if effort == "paper" else f"flash-{effort}"
+    if task == "inpaint" and mask is not None and _largest_hole(mask) >= 32:
+        return "inpaint-library" if effort == "paper" else f"inpaint-hole-{effort}"
+    if effort != "paper":
+        return f"{task}-{effort}"
+    if task == "upscale":
+        return "sr-x4" if scale <= 4 else "sr-x8"
+    if task == "dejpeg":
+        return "jpeg"
+    if task == "inpaint":
+        missing = 0.0 if mask is None else 1 - float(mask.float().mean())
+        return "restore-2" if missing >= 0.9 else "restore-50" if missing >= 0.3 else "inpaint-text"
+    return task
+
+
+def _largest_hole(mask: Tensor) -> int:
+    """Side of the largest square that lies in what the mask hides, to within a pixel."""
+    import numpy as np
+    from scipy.ndimage import distance_transform_cdt
+
+    hidden = mask.reshape(mask.shape[-2:]).cpu().numpy() < 0.5
+    depth = distance_transform_cdt(np.pad(hidden, 1), metric="chessboard")  # padded: a border is known too
+    return 2 * int(depth.max())

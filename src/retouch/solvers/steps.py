@@ -170,7 +170,9 @@ class Loop:
             state = torch.load(self.state_file, map_location="cpu", weights_only=True)
             version, identity = state["version"], state["identity"]
         except Exception as error:  # whatever a damaged file makes the reader raise
-            raise RetouchError(f"{self.state_file}: not a state file of a Retouch run; delete it to start anew") from error
+            raise RetouchError(
+                f"{self.state_file}: not a state file of a Retouch run; delete it to start anew"
+            ) from error
         if version != _STATE_VERSION or identity != self.identity:
             raise RetouchError(
                 f"{self.state_file}: belongs to another picture or other options; delete it to start anew, "
@@ -200,7 +202,9 @@ class Loop:
         while index < self.total:
             loss, output = process.step(index)
             if not math.isfinite(loss):
-                raise RetouchError(f"the loss became {loss} at step {index + 1}; try a smaller learning rate or float32")
+                raise RetouchError(
+                    f"the loss became {loss} at step {index + 1}; try a smaller learning rate or float32"
+                )
             candidate = average.update(output) if self.average else output
             index += 1
             now = time.monotonic()

@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 class _Patience:
-    """Keeps the minimum of a statistic with the candidate seen there; says stop after ``patience`` steps without one."""
+    """Keeps the minimum of a statistic with the candidate seen there; stops after ``patience`` steps without one."""
 
     def __init__(self, patience: int) -> None:
         self.patience = patience

@@ -7,16 +7,27 @@ file imports neither torch nor anything heavy.
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from retouch.image.errors import OptionError, unknown
 
 if TYPE_CHECKING:
+    import PIL.Image
+    from numpy.typing import NDArray
+
     from retouch.image.image import Image
     from retouch.solvers.steps import Listener
+
+    Source: TypeAlias = Image | str | Path | NDArray[Any] | PIL.Image.Image
+
+Kind = Literal["value", "picture", "mask", "state"]
+"""What an option holds: a plain value; a second picture or a mask, which every interface opens before the task sees
+it, so that a task reads no file; or the file that keeps the state of a long run."""
 
 
 def option(
@@ -26,41 +37,124 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     unit: str | None = None,
+    metavar: str | None = None,
+    kind: Kind = "value",
 ) -> Any:
-    """A dataclass field with its help, its inclusive range and its unit, from which every interface is made."""
-    metadata = {"help": help, "minimum": minimum, "maximum": maximum, "unit": unit}
+    """A dataclass field with its help, inclusive range and unit, from which every interface is made.
+
+    ``metavar``: how its value is called in help texts. ``kind``: see ``Kind``. Without a default it is required.
+    """
+    metadata = {
+        "help": help,
+        "minimum": minimum,
+        "maximum": maximum,
+        "unit": unit,
+        "metavar": metavar,
+        "kind": kind,
+    }
     return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class OptionField:
+    """One option as an interface sees it: ``type`` is resolved, with ``Path`` where the task gets an Image."""
+
+    name: str
+    type: Any
+    default: Any
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    unit: str | None = None
+    metavar: str | None = None
+    kind: Kind = "value"
+
+    @property
+    def required(self) -> bool:
+        """Whether there is no default."""
+        return self.default is dataclasses.MISSING
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words it may be, empty where it is not a choice."""
+        return tuple(typing.get_args(self.type)) if typing.get_origin(self.type) is Literal else ()
+
+    @property
+    def limits(self) -> str:
+        """Its range in words, '' without one."""
+        if self.minimum is None and self.maximum is None:
+            return ""
+        if self.maximum is None:
+            return f"at least {self.minimum:g}"
+        return f"at most {self.maximum:g}" if self.minimum is None else f"in {self.minimum:g}..{self.maximum:g}"
+
+    def check(self, value: Any) -> None:
+        """Hold ``value`` to the range or the choices; raises ``OptionError``."""
+        flag = f"--{self.name.replace('_', '-')}"
+        if self.choices and value not in self.choices:
+            raise OptionError(unknown(f"value of {flag}", str(value), self.choices))
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            return
+        low = value >= self.minimum if self.minimum is not None else value == value
+        if not low or (self.maximum is not None and not value <= self.maximum):
+            raise OptionError(f"{flag} must be {self.limits or 'a number'}, not {value}")
+
+
+@cache
+def fields_of(options: type) -> dict[str, OptionField]:
+    """The options of a dataclass made with ``option()``, by name, in the order of their declaration."""
+    types = typing.get_type_hints(options, localns={"Image": Path})
+    return {
+        field.name: OptionField(field.name, types[field.name], field.default, **field.metadata)
+        for field in dataclasses.fields(options)
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What every task takes. Subclasses add their own fields; all are checked when the object is made.
+    """The options of a task; each task subclasses it.
 
-    Raises ``OptionError`` for a value out of its range or an unknown choice.
+    All are checked when the object is made: raises ``OptionError`` for a value out of its range or an unknown choice.
     """
 
-    method: str = option("auto", "how to do it; 'auto' picks by task, size, device and --budget")
+    def __post_init__(self) -> None:
+        for name, field in fields_of(type(self)).items():
+            field.check(getattr(self, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodOptions(Options):
+    """What every task with more than one way to do it takes."""
+
+    method: str = option("auto", "how to do it; 'auto' picks by task, size, device and --budget", metavar="NAME")
     effort: Literal["quick", "normal", "paper"] = option(
         "normal", "for methods that iterate: quick, normal, or paper (the published network and number of steps)"
     )
+    budget: float = option(60.0, "seconds that 'auto' may spend on a picture", minimum=0, unit="s", metavar="SECONDS")
     device: Literal["auto", "cpu", "cuda", "mps"] = option("auto", "where to compute")
-    seed: int = option(0, "repeats every random choice", minimum=0)
-    tile: str = option("auto", "tile side in pixels, 'auto' (by memory) or 'off'")
-    budget: float = option(60.0, "seconds a picture that 'auto' may spend", minimum=0, unit="s")
+    seed: int = option(0, "repeats every random choice", minimum=0, maximum=2**63 - 1, metavar="N")
+    tile: str = option("auto", "side of the tiles in pixels, 'auto' (by memory) or 'off'", metavar="auto|N|off")
+    state: Path | None = option(
+        None,
+        "for methods that iterate: keep the state of the run here; the same call again goes on from it",
+        metavar="FILE",
+        kind="state",
+    )
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            check_range(field, getattr(self, field.name))
+        super().__post_init__()
+        parse_tile(self.tile)
 
 
-def check_range(field: dataclasses.Field[Any], value: Any) -> None:
-    """Hold ``value`` to the range that ``option`` gave the field; raises ``OptionError``."""
-    low, high = field.metadata.get("minimum"), field.metadata.get("maximum")
-    if value is None or isinstance(value, (str, bool, Path)) or (low is None and high is None):
-        return
-    if (low is not None and not value >= low) or (high is not None and not value <= high):
-        limits = f"at least {low:g}" if high is None else f"at most {high:g}" if low is None else f"in {low:g}..{high:g}"
-        raise OptionError(f"--{field.name.replace('_', '-')} must be {limits}, not {value}")
+def parse_tile(text: str) -> int | Literal["auto"] | None:
+    """``--tile``: a side in pixels, 'auto', or None for 'off'; ``OptionError`` for anything else."""
+    if text == "auto":
+        return "auto"
+    if text == "off":
+        return None
+    if not text.isdecimal() or int(text) < 16:
+        raise OptionError(f"--tile must be 'auto', 'off' or a side of at least 16 pixels, not '{text}'")
+    return int(text)
 
 
 @dataclass(frozen=True)
@@ -68,9 +162,10 @@ class Method:
     """One way to do a task.
 
     ``summary``: what it is, with its source. ``cost`` and ``prefer``: what it costs and when to choose it, for people.
-    ``seconds``: estimate from (megapixels, device type, options), which ``auto`` and progress use.
+    ``seconds``: estimate from (megapixels, device type, options), which ``auto`` and the tables use.
     ``rank``: among the methods that fit the budget, ``auto`` takes the highest.
-    ``run``: ``(image, options, on_step) -> Image``.
+    ``run``: ``(image, options, on_step) -> Image``. ``iterative``: whether it heeds effort and state, previews, and
+    returns the best so far when cancelled.
     """
 
     name: str
@@ -85,12 +180,29 @@ class Method:
 
 @dataclass(frozen=True)
 class Task:
-    """One verb: its options, its methods, and how to run it."""
+    """One verb: its options and its methods. ``changes_size``: whether the output may be of another size."""
 
     name: str
     help: str
     options: type[Options]
     methods: tuple[Method, ...]
+    changes_size: bool = False
+
+    @property
+    def iterative(self) -> bool:
+        """Whether any of its methods iterates."""
+        return any(method.iterative for method in self.methods)
+
+    def make_options(self, **values: Any) -> Options:
+        """The options from keywords; ``OptionError`` for an unknown, a missing or a wrong one."""
+        known = fields_of(self.options)
+        for name in values:
+            if name not in known:
+                raise OptionError(unknown("option", name, list(known), f"of {self.name}"))
+        for name, field in known.items():
+            if field.required and name not in values:
+                raise OptionError(f"{self.name}: needs {name}: {field.help}")
+        return self.options(**values)
 
     def method(self, name: str) -> Method:
         """The method called ``name``; ``OptionError`` names the nearest known one otherwise."""
@@ -99,17 +211,19 @@ class Task:
                 return method
         raise OptionError(unknown("method", name, [m.name for m in self.methods] + ["auto"], f"for {self.name}"))
 
-    def choose(self, image: Image, options: Options) -> Method:
+    def choose(self, megapixels: float, options: Options) -> Method:
         """The method that ``options.method`` names, or for 'auto' the best one within the budget.
 
-        If none fits the budget, the fastest.
+        ``megapixels``: of the picture as it comes in. If none fits the budget, the fastest.
         """
+        if not isinstance(options, MethodOptions):
+            return self.methods[0]
         if options.method != "auto":
             return self.method(options.method)
         from retouch.solvers.device import pick_device
 
         device = pick_device(options.device).type
-        costs = {m.name: m.seconds(image.megapixels, device, options) for m in self.methods}
+        costs = {m.name: m.seconds(megapixels, device, options) for m in self.methods}
         fitting = [m for m in self.methods if costs[m.name] <= options.budget]
         if fitting:
             return max(fitting, key=lambda m: m.rank)
@@ -117,4 +231,32 @@ class Task:
 
     def run(self, image: Image, options: Options, on_step: Listener | None = None) -> Image:
         """Do the task on one picture."""
-        return self.choose(image, options).run(image, options, on_step)
+        return self.choose(image.megapixels, options).run(image, options, on_step)
+
+
+def as_image(source: Source) -> Image:
+    """An Image from an Image, the path of a file, an array ``(H, W[, C])`` (see ``Image.from_array``), or Pillow's.
+
+    Raises ``PictureError`` for an unusable file and ``TypeError`` for anything else.
+    """
+    from retouch.image.image import Image
+
+    if isinstance(source, Image):
+        return source
+    if isinstance(source, (str, Path)):
+        from retouch.image.files import open_image
+
+        return open_image(source)
+    import numpy as np
+
+    if isinstance(source, np.ndarray):
+        return Image.from_array(source)
+    import PIL.Image
+
+    if isinstance(source, PIL.Image.Image):
+        has_alpha = source.has_transparency_data
+        grey = source.mode in ("1", "L", "LA", "I;16")
+        if source.mode != "I;16":
+            source = source.convert(("LA" if grey else "RGBA") if has_alpha else ("L" if grey else "RGB"))
+        return Image.from_array(np.asarray(source))
+    raise TypeError(f"a picture is an Image, a path, an array or a Pillow image, not {type(source).__name__}")

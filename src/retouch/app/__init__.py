@@ -1,0 +1,1 @@
+"""How people reach Retouch: the command line over files and folders."""

@@ -1,0 +1,106 @@
+"""The ``retouch`` command. Its verbs, options and help texts are made from what the tasks declare.
+
+Exit codes: 0 all done; 1 some inputs failed, each named on standard error with its reason; 2 the call itself was
+wrong; 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from retouch.app import batch
+from retouch.app.arguments import parse
+from retouch.image.errors import OptionError, RetouchError, unknown
+from retouch.tasks import TASKS
+from retouch.tasks.base import Options, Task
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code. ``arguments``: without the program's name; None takes those of the process."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    try:
+        return _dispatch(words)
+    except RetouchError as error:
+        if debug:
+            traceback.print_exception(error)
+        print(f"retouch: {error}", file=sys.stderr)
+        return batch.WRONG_CALL if isinstance(error, OptionError) else batch.SOME_FAILED
+    except KeyboardInterrupt:
+        print("retouch: stopped by Ctrl-C", file=sys.stderr)
+        return batch.INTERRUPTED
+    except BrokenPipeError:  # the reader of our output left; nobody is there to be told
+        sys.stderr.close()
+        return batch.SOME_FAILED
+
+
+def _dispatch(words: list[str]) -> int:
+    verbs = _verbs()
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_overview(verbs), file=sys.stdout if words else sys.stderr)
+        return batch.DONE if words else batch.WRONG_CALL
+    if words[0] in ("-V", "--version"):
+        import retouch
+
+        print(f"retouch {retouch.__version__}")
+        return batch.DONE
+    verb, rest = words[0], words[1:]
+    if verb in verbs:
+        try:
+            return verbs[verb].run(rest)
+        except SystemExit as stop:  # the parser's way to say that it has shown the help, or what is wrong
+            return stop.code if isinstance(stop.code, int) else batch.WRONG_CALL
+    methods = sorted({method.name for task in TASKS.values() for method in task.methods})
+    if verb in methods:
+        if rest and not set(rest) <= {"-h", "--help"}:
+            raise OptionError(f"'{verb}' is a method, not a command: retouch TASK --method {verb}")
+        from retouch.app.methods_command import explain_method
+
+        print(explain_method(verb))
+        return batch.DONE
+    raise OptionError(unknown("command", verb, [*verbs, *methods]))
+
+
+@dataclass(frozen=True)
+class _Verb:
+    help: str
+    run: Callable[[list[str]], int]
+
+
+def _verbs() -> dict[str, _Verb]:
+    from retouch.app import compare_command, evaluate_command, methods_command
+
+    verbs = {task.name: _Verb(task.help, lambda words, task=task: _run_task(task, words)) for task in TASKS.values()}
+    verbs["compare"] = _Verb(compare_command.HELP, compare_command.run)
+    verbs["evaluate"] = _Verb(evaluate_command.HELP, evaluate_command.run)
+    verbs["methods"] = _Verb(methods_command.HELP, methods_command.run)
+    return verbs
+
+
+def _overview(verbs: dict[str, _Verb]) -> str:
+    width = max(map(len, verbs)) + 2
+    lines = ["usage: retouch COMMAND [OPTIONS] ...", "", "Mend pictures. The commands:", ""]
+    lines += [f"  {name:<{width}}{verb.help}" for name, verb in verbs.items()]
+    lines += [
+        "",
+        "retouch COMMAND --help tells a command's options, retouch methods TASK what its methods cost,",
+        "retouch METHOD --help the same for one method. For example:",
+        "",
+        "  retouch denoise photo.jpg -o clean.jpg",
+        "  retouch upscale scans/ -o larger/ --scale 2 --skip-existing",
+        "  retouch inpaint photo.png -o mended.png --mask scratches.png",
+    ]
+    return "\n".join(lines)
+
+
+def _run_task(task: Task, words: list[str]) -> int:
+    watches = task.iterative
+    groups: list[type[Options]] = [task.options, batch.FileOptions, *([batch.WatchOptions] if watches else [])]
+    values = parse(f"retouch {task.name}", task.help, groups, words, several="PHOTO", output="file, or folder for many")
+    options = task.make_options(**values[task.options])
+    files = batch.FileOptions(**values[batch.FileOptions])
+    watch = batch.WatchOptions(**values[batch.WatchOptions]) if watches else None
+    return batch.run_batch(task, options, values["inputs"], values["output"], files, watch)

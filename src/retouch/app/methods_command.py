@@ -1,0 +1,71 @@
+"""``retouch methods [TASK]`` and ``retouch METHOD --help``: what a method costs and when to prefer it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from retouch.app.arguments import parse
+from retouch.app.progress import duration
+from retouch.image.errors import OptionError, unknown
+from retouch.tasks import TASKS
+from retouch.tasks.base import MethodOptions, Options, Task, fields_of, option
+
+HELP = "tell what the methods of a task cost, and when to prefer which"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TableOptions(Options):
+    """The options of ``retouch methods``."""
+
+    device: str = option("auto", "the device to estimate the time for: auto, cpu, cuda or mps", metavar="NAME")
+
+
+def run(words: list[str]) -> int:
+    """Print the table of one task, or of all."""
+    values = parse("retouch methods", HELP, [TableOptions], words, several="TASK", output=None, least=0)
+    options = TableOptions(**values[TableOptions])
+    from retouch.solvers.device import pick_device
+
+    device = pick_device(options.device).type
+    with_methods = {name: task for name, task in TASKS.items() if issubclass(task.options, MethodOptions)}
+    for name in values["inputs"] or with_methods:
+        if name not in with_methods:
+            raise OptionError(unknown("task", name, list(with_methods)))
+        _print_table(with_methods[name], device)
+    return 0
+
+
+def _print_table(task: Task, device: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{task.name}: {task.help}", title_justify="left", show_lines=True)
+    for heading in ("method", "what it is", "cost", "prefer it", f"a megapixel on this {device}"):
+        table.add_column(heading, no_wrap=heading == "method")
+    for method in sorted(task.methods, key=lambda m: -m.rank):
+        seconds = duration(method.seconds(1.0, device, default_options(task)))
+        table.add_row(method.name, method.summary, method.cost, method.prefer, f"about {seconds}")
+    Console(highlight=False).print(table)
+
+
+def default_options(task: Task) -> Any:
+    """The task's options at their defaults, and None for those that have none (a mask is not what the time takes)."""
+    missing = {name: None for name, field in fields_of(task.options).items() if field.required}
+    return task.options(**missing)
+
+
+def explain_method(name: str) -> str:
+    """What a method is, costs and is good for, task by task."""
+    lines = []
+    for task in TASKS.values():
+        for method in task.methods:
+            if method.name == name:
+                lines += [
+                    f"retouch {task.name} --method {name}",
+                    f"  what it is   {method.summary}",
+                    f"  cost         {method.cost}",
+                    f"  prefer it    {method.prefer}",
+                    "",
+                ]
+    return "\n".join(lines).rstrip()

@@ -1,0 +1,1 @@
+"""Measure methods by the protocols of the papers: data set x degradation x metric."""

@@ -1,0 +1,132 @@
+"""What an evaluation found: as a table for people, as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from retouch.image.errors import RetouchError
+
+
+@dataclass(frozen=True)
+class Score:
+    """One picture: PSNR in dB (infinite where nothing differs), SSIM, and the seconds that the method took."""
+
+    name: str
+    psnr: float
+    ssim: float
+    seconds: float
+
+
+@dataclass
+class Report:
+    """The scores of a method on a data set.
+
+    ``protocol``: everything that another evaluation must agree on to be compared with this one. ``total``: pictures the
+    data set has; fewer scores than that is an evaluation that was stopped.
+    """
+
+    model: str
+    dataset: str
+    scale: int | None
+    sigma: float | None
+    quality: int | None
+    protocol: dict[str, Any]
+    total: int
+    images: list[Score] = field(default_factory=list)
+
+    @property
+    def psnr(self) -> float:
+        """Mean PSNR over the pictures, NaN before the first."""
+        return _mean([score.psnr for score in self.images])
+
+    @property
+    def ssim(self) -> float:
+        """Mean SSIM over the pictures, NaN before the first."""
+        return _mean([score.ssim for score in self.images])
+
+    @property
+    def seconds(self) -> float:
+        """Mean seconds a picture."""
+        return _mean([score.seconds for score in self.images])
+
+    def to_json(self) -> str:
+        """The report as JSON; what is not a finite number is null."""
+        data = {
+            "model": self.model,
+            "dataset": self.dataset,
+            "scale": self.scale,
+            "sigma": self.sigma,
+            "quality": self.quality,
+            "psnr": _finite(self.psnr),
+            "ssim": _finite(self.ssim),
+            "seconds": _finite(self.seconds),
+            "images": [
+                {"name": s.name, "psnr": _finite(s.psnr), "ssim": _finite(s.ssim), "seconds": round(s.seconds, 4)}
+                for s in self.images
+            ],
+            "total": self.total,
+            "protocol": self.protocol,
+        }
+        return json.dumps(data, indent=2, allow_nan=False) + "\n"
+
+    def write(self, path: Path) -> None:
+        """Write the JSON; the file is the old one or the new one, never half of one. Raises ``RetouchError``."""
+        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            partial.write_text(self.to_json(), encoding="utf-8")
+            partial.replace(path)
+        except OSError as error:
+            raise RetouchError(f"{path}: cannot write the report: {error.strerror or error}") from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def take_over(self, path: Path) -> None:
+        """Take the scores from an earlier report of the same evaluation; nothing happens if there is no such file.
+
+        Raises ``RetouchError`` for a file that is no report, or one of another method, data set or protocol.
+        """
+        if not path.exists():
+            return
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            same = {name: data[name] for name in ("model", "dataset", "scale", "sigma", "quality", "protocol", "total")}
+            scores = [_score(entry) for entry in data["images"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RetouchError(f"{path}: not a report of retouch evaluate; delete it to start anew") from error
+        mine = json.loads(self.to_json())
+        other = [name for name, value in same.items() if mine[name] != value]
+        if other:
+            raise RetouchError(f"{path}: belongs to another evaluation ({other[0]} differs); delete it to start anew")
+        self.images = scores
+
+    def table(self) -> str:
+        """One line a picture and the means below."""
+        width = max([len(s.name) for s in self.images] + [len("mean")])
+        lines = [row(s.name, s.psnr, s.ssim, s.seconds, width) for s in self.images]
+        lines.append(row("mean", self.psnr, self.ssim, self.seconds, width))
+        return "\n".join(lines)
+
+
+def row(name: str, psnr: float, ssim: float, seconds: float, width: int) -> str:
+    """One line of the table."""
+    return f"{name:<{width}}  {psnr:6.2f} dB  {ssim:.4f}  {seconds:8.2f} s"
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values) if values else math.nan
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 6) if math.isfinite(value) else None
+
+
+def _score(entry: Mapping[str, Any]) -> Score:
+    psnr = math.inf if entry["psnr"] is None else float(entry["psnr"])
+    ssim = math.nan if entry["ssim"] is None else float(entry["ssim"])
+    return Score(str(entry["name"]), psnr, ssim, float(entry["seconds"]))
