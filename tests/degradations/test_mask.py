@@ -65,6 +65,8 @@ def test_count_of_holes() -> None:
     mask = Holes(6, 0.01, 0.01, "ellipse").mask((400, 400), seeded(3))[0]
     assert 4 <= int(label(mask.numpy() == 0).max()) <= 6
     assert Holes(0).mask((9, 9), seeded()).all()
+    specks = Holes(1, 1e-6, 1e-6)  # a hole smaller than a pixel is one lost pixel
+    assert all(int((1 - specks.mask((20, 30), seeded(s))).sum()) == 1 for s in range(20))
 
 
 def test_a_scratch_is_long_and_thin() -> None:

@@ -116,7 +116,7 @@ def test_resize_blur_removes_what_is_fine_and_keeps_what_is_coarse() -> None:
 
 def test_bad_parameters_are_named() -> None:
     with pytest.raises(OptionError, match="did you mean 'lanczos3'"):
-        Downsample(2, "lanczos4")
+        Downsample(2, "lanczos4")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match=r"phase must be 0 or 0\.5"):
         LanczosDownsample(4, phase=0.25)
     with pytest.raises(OptionError, match="factor must be a whole number"):

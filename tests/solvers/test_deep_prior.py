@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from retouch.degradations.base import Degradation, Identity
+from retouch.degradations.mask import FixedMask
 from retouch.image.errors import OptionError, RetouchError
 from retouch.image.image import Image
 from retouch.solvers import presets
@@ -47,22 +49,8 @@ def _psnr(a: Image, b: Image) -> float:
     return -10 * math.log10(float((a.pixels - b.pixels).square().mean()))
 
 
-class _Kept(Degradation):
-    """Keeps what the mask says; stands in for any mask degradation."""
-
-    linear = differentiable = True
-
-    def __init__(self, mask: Tensor) -> None:
-        self.mask = mask
-
-    def forward(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
-        return x * self.mask
-
-
 class _Halve(Degradation):
     """Averages 2x2 blocks."""
-
-    from fractions import Fraction
 
     scale = Fraction(1, 2)
     linear = differentiable = True
@@ -89,10 +77,10 @@ def test_fills_what_the_mask_hides_and_never_sees_it() -> None:
     spoilt = clean.with_pixels(torch.where(mask > 0, clean.pixels, torch.ones(())))
     zeroed = clean.with_pixels(clean.pixels * mask)
     solver = DeepPrior(preset="tiny", steps=200, device="cpu")
-    filled = solver.solve(spoilt, _Kept(mask)).image
+    filled = solver.solve(spoilt, FixedMask(mask)).image
     hole = (mask == 0).expand(3, -1, -1)
     assert float((filled.pixels - clean.pixels)[hole].abs().mean()) < 0.06
-    assert torch.equal(filled.pixels, solver.solve(zeroed, _Kept(mask)).image.pixels)
+    assert torch.equal(filled.pixels, solver.solve(zeroed, FixedMask(mask)).image.pixels)
 
 
 def test_super_resolves_to_the_size_the_scale_tells() -> None:

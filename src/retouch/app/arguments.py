@@ -44,7 +44,7 @@ def parse(
     parsed = tyro.cli(
         dataclasses.make_dataclass("Call", fields, kw_only=True),
         prog=program,
-        description=description,
+        description=f"{description[:1].upper()}{description[1:]}.",
         args=_protect(words),
         config=(tyro.conf.FlagCreatePairsOff,),
     )

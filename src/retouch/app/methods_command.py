@@ -37,16 +37,25 @@ def run(words: list[str]) -> int:
 
 
 def _print_table(task: Task, device: str) -> None:
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=f"{task.name}: {task.help}", title_justify="left", show_lines=True)
-    for heading in ("method", "what it is", "cost", "prefer it", f"a megapixel on this {device}"):
-        table.add_column(heading, no_wrap=heading == "method")
+    table = Table(show_header=False, show_edge=False, padding=(0, 2, 1, 0), box=None)
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1)
     for method in sorted(task.methods, key=lambda m: -m.rank):
         seconds = duration(method.seconds(1.0, device, default_options(task)))
-        table.add_row(method.name, method.summary, method.cost, method.prefer, f"about {seconds}")
-    Console(highlight=False).print(table)
+        about = [
+            Text(method.summary),
+            Text(f"cost: {method.cost}"),
+            Text(f"time: about {seconds} a megapixel on this {device}"),
+            Text(f"prefer it: {method.prefer}"),
+        ]
+        table.add_row(Text(method.name, style="bold"), Group(*about))
+    console = Console(highlight=False)
+    console.print(f"{task.name}: {task.help}. Methods, the best that its time allows first:\n", markup=False)
+    console.print(table)
 
 
 def default_options(task: Task) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from retouch.image.errors import OptionError
+from retouch.image.errors import OptionError, PictureError
 from retouch.image.listing import is_junk, list_folder
 
 
@@ -35,6 +35,19 @@ class Plan:
     others: int = 0
     finished: int = 0
     many: bool = False
+
+
+def find_pictures(inputs: Sequence[str], readable: Collection[str]) -> list[Path]:
+    """The pictures that are named, by themselves, by folder or by pattern, in order and without repetitions.
+
+    Raises ``PictureError`` for the first that is missing.
+    """
+    plan = Plan()
+    _, found = _expand(inputs, None, readable, False, plan)
+    if plan.failures:
+        name, reason = plan.failures[0]
+        raise PictureError(f"{name}: {reason}")
+    return [path for path, _ in found]
 
 
 def make_plan(
@@ -85,7 +98,7 @@ def make_plan(
 
 
 def _expand(
-    inputs: Sequence[str], output: Path, readable: Collection[str], recursive: bool, plan: Plan
+    inputs: Sequence[str], output: Path | None, readable: Collection[str], recursive: bool, plan: Plan
 ) -> tuple[bool, list[tuple[Path, Path]]]:
     """Whether a folder or a pattern was named, and (file, its place below what was named) without repetitions."""
     found: dict[str, tuple[Path, Path]] = {}
@@ -96,7 +109,7 @@ def _expand(
 
     def add_folder(folder: Path, typed: str) -> None:
         try:
-            listing = list_folder(folder, readable, recursive=recursive, leave_out=[output])
+            listing = list_folder(folder, readable, recursive=recursive, leave_out=[output] if output else [])
         except OSError as error:
             plan.failures.append((typed, f"cannot read the folder: {error.strerror or error}"))
             return
@@ -117,17 +130,19 @@ def _expand(
         elif path.exists():
             plan.failures.append((typed, "not a regular file"))
         elif glob.has_magic(typed):
+            root = _fixed_part(typed)
             matches = [Path(match) for match in sorted(glob.glob(typed, recursive=True))]
-            matches = [match for match in matches if not is_junk(match.name) and not _inside(match, output)]
-            if not matches:
+            places = {match: match.relative_to(root) for match in matches if not _inside(match, output)}
+            places = {match: place for match, place in places.items() if not any(map(is_junk, place.parts))}
+            if not places:
                 plan.failures.append((typed, "no file fits this pattern"))
-            for match in matches:
+            for match, place in places.items():
                 if match.is_dir():
                     several = True
                     if "**" not in typed:
                         add_folder(match, str(match))
                 elif match.suffix.lower() in readable:
-                    add(match, Path(match.name))
+                    add(match, place)
                 else:
                     plan.others += 1
         else:
@@ -135,8 +150,17 @@ def _expand(
     return several, list(found.values())
 
 
-def _inside(path: Path, folder: Path) -> bool:
-    return folder.is_dir() and Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
+def _fixed_part(pattern: str) -> Path:
+    """The folder before the first wildcard of a pattern."""
+    parts = Path(pattern).parts
+    fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
+    return Path(*parts[: min(fixed, len(parts) - 1)])
+
+
+def _inside(path: Path, folder: Path | None) -> bool:
+    if folder is None or not folder.is_dir():
+        return False
+    return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
 
 
 def _rename(place: Path, writable: Collection[str], ending: str | None, same_endings: Collection[str]) -> Path:

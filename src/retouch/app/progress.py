@@ -97,6 +97,10 @@ class Reporter:
             self._told = time.monotonic()
             self.say(f"{self.label}: {_state(step)}")
 
+    def listener(self, step: Step) -> None:
+        """``step`` in the form that solvers call."""
+        self.step(step)
+
     def _print(self, text: str) -> None:
         self.console.print(text, markup=False)
 

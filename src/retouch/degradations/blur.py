@@ -46,12 +46,11 @@ def convolve(x: Tensor, kernel: Tensor) -> Tensor:
     True convolution (the kernel is flipped); the origin of an even side is its pixel ``side // 2``.
     """
     rows, columns = kernel.shape
-    weight = kernel.flip(0, 1).to(x)[None, None]
+    channels = x.shape[1]
+    weight = kernel.flip(0, 1).to(x).expand(channels, 1, -1, -1)
     top, left = (rows - 1) // 2, (columns - 1) // 2
     padded = _mirror_pad(x, left, columns - 1 - left, top, rows - 1 - top)
-    batch, channels = padded.shape[:2]
-    planes = padded.reshape(batch * channels, 1, *padded.shape[2:])
-    return functional.conv2d(planes, weight).reshape(x.shape)
+    return functional.conv2d(padded, weight, groups=channels)
 
 
 def gaussian_line(sigma: float) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import get_args
 
 import torch
 from torch import Generator, Tensor
@@ -16,9 +17,9 @@ from torch.nn import functional
 
 from retouch.degradations.base import Degradation, check_choice, check_number, set_derived
 from retouch.image.errors import OptionError
-from retouch.image.resize import resize
+from retouch.image.resize import Kernel, resize
 
-KERNELS = ("bicubic", "lanczos2", "lanczos3", "box")
+KERNELS: tuple[Kernel, ...] = get_args(Kernel)
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,11 @@ class Downsample(Degradation):
     """``factor`` times smaller, antialiased (the kernel widened by ``factor``); sizes that do not divide round up.
 
     ``kernel``: 'bicubic' (Keys, a = -0.5; the standard of super-resolution), 'lanczos2', 'lanczos3' (Pillow's, by
-    which Deep Image Prior makes its inputs) or 'box' (block means). May overshoot [0, 1] slightly, 'box' apart.
+    which Deep Image Prior makes its inputs), 'bilinear' or 'box' (block means). The first three may overshoot [0, 1].
     """
 
     factor: int = 2
-    kernel: str = "bicubic"
+    kernel: Kernel = "bicubic"
 
     linear = True
     differentiable = True
@@ -41,7 +42,7 @@ class Downsample(Degradation):
         set_derived(self, scale=Fraction(1, self.factor))
 
     def forward(self, x: Tensor, generator: Generator | None) -> Tensor:
-        return resize(x, scale=1 / self.factor, kernel=self.kernel)
+        return resize(x, scale=self.scale, kernel=self.kernel).to(x.dtype)
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Upsample(Degradation):
     """``factor`` times larger by interpolation. ``kernel``: as of ``Downsample``; 'box' repeats pixels."""
 
     factor: int = 2
-    kernel: str = "bicubic"
+    kernel: Kernel = "bicubic"
 
     linear = True
     differentiable = True
@@ -60,7 +61,7 @@ class Upsample(Degradation):
         set_derived(self, scale=Fraction(self.factor))
 
     def forward(self, x: Tensor, generator: Generator | None) -> Tensor:
-        return resize(x, scale=self.factor, kernel=self.kernel)
+        return resize(x, scale=self.scale, kernel=self.kernel).to(x.dtype)
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class ResizeBlur(Degradation):
     """
 
     factor: float = 2.0
-    kernel: str = "bicubic"
+    kernel: Kernel = "bicubic"
 
     linear = True
     differentiable = True
@@ -83,7 +84,8 @@ class ResizeBlur(Degradation):
     def forward(self, x: Tensor, generator: Generator | None) -> Tensor:
         height, width = int(x.shape[-2]), int(x.shape[-1])
         small = math.ceil(height / self.factor), math.ceil(width / self.factor)
-        return resize(resize(x, size=small, kernel=self.kernel), size=(height, width), kernel=self.kernel)
+        reduced = resize(x, size=small, kernel=self.kernel)
+        return resize(reduced, size=(height, width), kernel=self.kernel).to(x.dtype)
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class LanczosDownsample(Degradation):
         return weights / weights.sum(), first
 
     def forward(self, x: Tensor, generator: Generator | None) -> Tensor:
-        batch, channels, height, width = x.shape
+        channels, height, width = x.shape[1:]
         weights, first = self.line()
         weights = weights.to(x)
         before, taps = -first, weights.numel()
@@ -128,7 +130,6 @@ class LanczosDownsample(Degradation):
         below = (rows - 1) * self.factor + taps - before - height
         beside = (columns - 1) * self.factor + taps - before - width
         planes = functional.pad(x, (before, beside, before, below), mode="replicate")
-        planes = planes.reshape(batch * channels, 1, *planes.shape[-2:])
-        planes = functional.conv2d(planes, weights[None, None, :, None], stride=(self.factor, 1))
-        planes = functional.conv2d(planes, weights[None, None, None, :], stride=(1, self.factor))
-        return planes.reshape(batch, channels, rows, columns)
+        down, across = (weights.reshape(shape).expand(channels, 1, -1, -1) for shape in ((taps, 1), (1, taps)))
+        planes = functional.conv2d(planes, down, stride=(self.factor, 1), groups=channels)
+        return functional.conv2d(planes, across, stride=(1, self.factor), groups=channels)

@@ -25,6 +25,10 @@ class OptionError(RetouchError, ValueError):
     """The call itself was wrong: an unknown name, a value out of range. The command line exits with 2."""
 
 
+class Cancelled(RetouchError):
+    """The person, or a listener, asked to stop."""
+
+
 def unknown(what: str, name: str, known: Sequence[str], where: str = "") -> str:
     """The message for a name that does not exist, with the nearest one that does."""
     near = difflib.get_close_matches(name, known, n=1)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-ORIENTATION = 274
+ORIENTATION, ICC = 274, 34675
 EXIF_POINTER, GPS_POINTER, INTEROP_POINTER = 34665, 34853, 40965
 _POINTERS = {EXIF_POINTER, GPS_POINTER, INTEROP_POINTER}
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes a value, by type
@@ -224,6 +224,12 @@ def raw_tags(fetch: Fetch, offset: int, order: ByteOrder) -> list[Tag]:
     """Every tag of one directory of a file that can be trusted, its pointers as plain numbers."""
     entries = _directory(fetch, offset, order)[0]
     return [Tag(e.code, e.kind, e.count, fetch(e.place, e.size)) for e in entries]
+
+
+def structure_is_whole(fetch: Fetch, offset: int, order: ByteOrder, end: int) -> bool:
+    """Whether the structural tags of the directory at ``offset`` have known types and values in front of ``end``."""
+    entries = [e for e in _directory(fetch, offset, order)[0] if e.code in STRUCTURAL and e.code != ICC]
+    return all(e.kind in _SIZES and e.place + e.size <= end for e in entries)
 
 
 def pack(tags: Iterable[Tag], offset: int, order: ByteOrder) -> bytes:

@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 
 from retouch.image.errors import OptionError, PictureError, PictureWarning, RetouchError, unknown
-from retouch.image.exif import MalformedError, clean, resized
+from retouch.image.exif import MalformedError, clean, clean_xmp, resized
 from retouch.image.image import Image, Metadata
 from retouch.image.raster import Info
 
@@ -209,6 +209,8 @@ def _metadata_to_write(image: Image, strip: bool, notes: list[str]) -> Metadata:
             notes.append(f"its EXIF block is damaged ({error}) and dropped")
             block = None
         metadata = dataclasses.replace(metadata, exif=block)
+    if metadata.xmp:
+        metadata = dataclasses.replace(metadata, xmp=clean_xmp(metadata.xmp)[0])
     space = metadata.icc[16:20] if metadata.icc else b""
     if space == b"CMYK" or (space == b"GRAY" and image.channels == 3):
         notes.append(f"its ICC profile is for {space.decode()}, not for RGB, and is dropped")

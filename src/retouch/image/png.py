@@ -51,7 +51,8 @@ class PngFile:
     def _walk(self) -> None:
         """Note where every chunk lies; ``ValueError`` if the file ends before the IEND chunk."""
         end = self._file.seek(0, 2)
-        position, pixels = 33, False
+        position = 33
+        seen: dict[bytes, int] = {}  # sizes of the chunks that make the pixels
         while True:
             self._file.seek(position)
             head = self._file.read(8)
@@ -63,18 +64,36 @@ class PngFile:
             if kind == b"IEND":
                 self._critical.append((position, 12 + size))
                 break
-            if kind in (b"PLTE", b"tRNS", b"IDAT"):
-                pixels = pixels or kind == b"IDAT"
-                if kind != b"IDAT":  # libpng only prints a warning where these are damaged
-                    payload = self._file.read(size)
-                    if self._file.read(4) != struct.pack(">I", zlib.crc32(kind + payload)):
-                        raise ValueError(f"its {kind.decode()} chunk is damaged")
+            if kind == b"IDAT" or (kind in (b"PLTE", b"tRNS") and self._wants(kind, size, seen)):
                 self._critical.append((position, 12 + size))
+                seen[kind] = size
+            elif not kind[0] & 0x20 and kind != b"PLTE":  # a capital: without this chunk the pixels cannot be told
+                raise ValueError(f"holds an unknown critical chunk {kind!r}")
             else:
                 self._chunks.setdefault(kind, []).append((position + 8, size))
             position += 12 + size
-        if not pixels:
+        if b"IDAT" not in seen:
             raise ValueError("holds no pixel data")
+
+    def _wants(self, kind: bytes, size: int, seen: dict[bytes, int]) -> bool:
+        """Whether the palette or transparency chunk at hand goes to libpng, which only prints a warning for a bad one.
+
+        A palette that colour does not need is skipped. Raises ``ValueError`` for a damaged or misplaced chunk.
+        """
+        if kind == b"PLTE":
+            if self._colour != 3:
+                return False
+            fits = size % 3 == 0 and 0 < size <= 768 and b"tRNS" not in seen
+        else:
+            sizes = {0: (2, 2), 2: (6, 6), 3: (1, seen.get(b"PLTE", 0) // 3)}
+            low, high = sizes.get(self._colour, (1, 0))
+            fits = low <= size <= high
+        if not fits or kind in seen or b"IDAT" in seen:
+            raise ValueError(f"its {kind.decode()} chunk is malformed or out of place")
+        payload = self._file.read(size)
+        if self._file.read(4) != struct.pack(">I", zlib.crc32(kind + payload)):
+            raise ValueError(f"its {kind.decode()} chunk is damaged")
+        return True
 
     def _bytes(self, offset: int, size: int) -> bytes:
         self._file.seek(offset)

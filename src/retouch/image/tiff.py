@@ -106,9 +106,18 @@ class TiffFile:
         return canvas.image(metadata)
 
     def _check_segments(self) -> None:
-        """Raise ``ValueError`` unless every strip or tile lies in the file: tifffile fills missing ones with black."""
+        """Raise ``ValueError`` unless the structural tags and every strip or tile lie in the file.
+
+        tifffile goes by a default for a tag that it cannot read, and fills missing strips with black.
+        """
         page = self._page
         end = self._file.seek(0, 2)
+        if any(code not in page.tags for code in (256, 257, 262)):
+            raise ValueError("its size or colour space is missing")
+        if not self._tiff.is_bigtiff and not exif_blocks.structure_is_whole(
+            self._fetch, page.offset, self._tiff.byteorder, end
+        ):
+            raise ValueError("the file is truncated or its directory damaged")
         segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
         if len(segments) < math.prod(page.chunked) or any(not 0 < n <= end - at for at, n in segments):
             raise ValueError("the file is truncated or has strips missing")

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from retouch.degradations.base import Degradation, Identity
+from retouch.degradations.mask import FixedMask
 from retouch.image.errors import OptionError, unknown
 from retouch.image.image import Image
 from retouch.networks.deep_decoder import DeepDecoder
@@ -68,7 +69,7 @@ class DeepPrior:
         """The options of a run against ``degradation``: the preset with this solver's overrides."""
         name = self.preset
         if name is None:
-            mask = getattr(degradation, "mask", None)
+            mask = degradation.mask if isinstance(degradation, FixedMask) else None
             scale = 1 if degradation is None else round(1 / degradation.scale)
             name = choose(self.task, self.effort, self.network, scale=scale, mask=mask)
         preset = PRESETS[name]
@@ -86,8 +87,8 @@ class DeepPrior:
     ) -> Solution:
         """Restore ``measurement``.
 
-        ``degradation``: differentiable; its scale fixes the output size (``measurement size / scale``). A degradation
-        with a ``mask`` (1 = kept) is inpainting: only kept pixels enter the loss. None: denoising and JPEG.
+        ``degradation``: differentiable; its scale fixes the output size (``measurement size / scale``). A ``FixedMask``
+        (1 = kept) is inpainting: only kept pixels enter the loss. None: denoising and JPEG.
         ``guide``: the picture fed to the network by presets whose code is 'guide', of the output's size.
         ``inspect``: see ``Loop``; it gets outputs ``(1, C, H, W)``, and cannot influence the run.
         The alpha of a picture that changes size is dropped: the caller resizes it.
@@ -127,9 +128,8 @@ class DeepPrior:
         digest = hashlib.sha256(measurement.pixels.numpy().tobytes())
         if guide is not None:
             digest.update(guide.pixels.numpy().tobytes())
-        mask = getattr(degradation, "mask", None)
-        if mask is not None:
-            digest.update(mask.cpu().numpy().tobytes())
+        if isinstance(degradation, FixedMask):
+            digest.update(degradation.mask.cpu().numpy().tobytes())
         return f"{digest.hexdigest()} {degradation.scale} {preset} {self.seed} {precision}"
 
 
@@ -165,7 +165,7 @@ class Fit:
         width = int(measurement.width / degradation.scale)
         target = measurement.pixels.unsqueeze(0).to(device)
         # what lies under a mask never enters the loss, whatever it is
-        self.target = degradation(target) if hasattr(degradation, "mask") else target
+        self.target = degradation(target) if isinstance(degradation, FixedMask) else target
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             kind = DeepDecoder if preset.decoder else Hourglass
@@ -192,9 +192,6 @@ class Fit:
             noise = torch.empty(code.shape, device=self.generator.device)  # contiguous: 8x faster to fill
             noise.normal_(0, self.preset.code_noise, generator=self.generator)
             code = code + noise.to(self.device)
-        if self.preset.decay:
-            rate = self.preset.learning_rate * (1 + math.cos(math.pi * index / self.preset.steps)) / 2
-            self.optimizer.param_groups[0]["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         with autocast(self.device, self.precision):
             raw = self.network(code.contiguous(memory_format=self.layout))

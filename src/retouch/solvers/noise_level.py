@@ -15,9 +15,11 @@ from retouch.image.image import Image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_PATCHES = (8, 6, 4, 3, 2)
-_SAMPLES = 65536
+_PATCHES = (8, 4, 2)
+_SAMPLES = 32768
 _LEAST_SAMPLES = 4  # patches per value of a patch, below which the covariance says little
+_SMOOTH = 0.25
+_CLIPPED = 0.05
 
 
 def estimate_sigma(image: Image | Tensor) -> float:
@@ -64,11 +66,22 @@ def _of_patches(plane: Tensor, patch: int) -> float:
     windows = plane.unfold(0, patch, 1).unfold(1, patch, 1)
     # an odd stride meets every phase of the 8x8 blocks of a JPEG alike
     stride = int((windows.shape[0] * windows.shape[1] / _SAMPLES) ** 0.5) | 1
-    samples = windows[::stride, ::stride].reshape(-1, patch * patch).double().numpy()
-    inside = ((samples > 0) & (samples < 1)).all(axis=1)
-    if inside.sum() >= _LEAST_SAMPLES * patch**2:
-        samples = samples[inside]
-    return float(np.sqrt(max(0.0, _noise_variance(samples))))
+    samples = windows[::stride, ::stride].reshape(-1, patch, patch).numpy()
+    least = _LEAST_SAMPLES * patch**2
+    if samples.min() >= 0 and samples.max() <= 1:
+        clipped = ((samples == 0) | (samples == 1)).mean(axis=(1, 2))
+        if (clipped <= _CLIPPED).sum() >= least:
+            samples = samples[clipped <= _CLIPPED]
+    half = patch // 2
+    blocks = samples.astype(np.float64).reshape(-1, half, 2, half, 2)
+    a, b, c, d = blocks[:, :, 0, :, 0], blocks[:, :, 0, :, 1], blocks[:, :, 1, :, 0], blocks[:, :, 1, :, 1]
+    coarse = (a + b + c + d).reshape(-1, half * half) / 2
+    fine = np.stack([a - b + c - d, a + b - c - d, a - b - c + d], axis=1).reshape(len(coarse), -1) / 2
+    structure = coarse.var(axis=1)
+    smooth = max(least, int(_SMOOTH * len(structure)))
+    if smooth < len(structure):
+        fine = fine[np.argpartition(structure, smooth)[:smooth]]
+    return float(np.sqrt(max(0.0, _noise_variance(fine))))
 
 
 def _noise_variance(samples: NDArray[Any]) -> float:

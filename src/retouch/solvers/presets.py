@@ -18,8 +18,7 @@ class Preset:
 
     ``network``: arguments of ``Hourglass`` (without channels), or of ``DeepDecoder`` if ``decoder``. ``code``: what the
     network is given: uniform noise in [0, .1), a mesh grid of coordinates, or the guide picture. ``code_noise``:
-    standard deviation of the normal noise that is added to the code at each step. ``decay``: whether the learning rate
-    falls to zero along half a cosine over ``steps``. ``average``: weight of the running
+    standard deviation of the normal noise that is added to the code at each step. ``average``: weight of the running
     average of outputs, 0 for the last output. ``stop``: default stop rule ('wmv', 'emv' or 'off') with ``patience``.
     ``faithful``: float32 is kept even where bfloat16 is faster.
     """
@@ -29,7 +28,6 @@ class Preset:
     steps: int = 3000
     learning_rate: float = 0.01
     code_noise: float = 1 / 30
-    decay: bool = False
     average: float = 0.99
     stop: Literal["wmv", "emv", "off"] = "off"
     patience: int = 1000
@@ -105,7 +103,7 @@ def _lean(width: int, skip: int, **changes: Any) -> Preset:
 def _hole(width: int, **changes: Any) -> Preset:
     """For large holes: no skip connections, which would copy the hole's blankness to the output."""
     network = _hourglass((width // 4, width // 2, width, width, width), 0, padding="zeros", upsampling="nearest")
-    return Preset(network=network, code_noise=0.03, decay=True, average=0.9, **changes)
+    return Preset(network=network, code_noise=0.03, **changes)
 
 
 _decoder = Preset(network={}, decoder=True, code_noise=0.0, average=0.99)
@@ -115,10 +113,10 @@ LEAN: dict[str, Preset] = {
     "denoise-quick": _lean(32, 4, steps=1000),
     "dejpeg-normal": _lean(64, 4, steps=2000, stop="wmv"),
     "dejpeg-quick": _lean(32, 4, steps=600),
-    "upscale-normal": _lean(64, 4, steps=2000, code_noise=0.03, decay=True, average=0.9),
-    "upscale-quick": _lean(32, 4, steps=800, code_noise=0.03, decay=True, average=0.9),
-    "inpaint-normal": _lean(64, 64, steps=3000, code_noise=0.03, decay=True, average=0.9, upsampling="nearest"),
-    "inpaint-quick": _lean(32, 32, steps=800, code_noise=0.03, decay=True, average=0.9, upsampling="nearest"),
+    "upscale-normal": _lean(64, 4, steps=2000, code_noise=0.03),
+    "upscale-quick": _lean(32, 4, steps=800, code_noise=0.03),
+    "inpaint-normal": _lean(64, 64, steps=3000, code_noise=0.03, upsampling="nearest"),
+    "inpaint-quick": _lean(32, 32, steps=800, code_noise=0.03, upsampling="nearest"),
     "inpaint-hole-normal": _hole(128, steps=2000),
     "inpaint-hole-quick": _hole(64, steps=800),
     "flash-quick": replace(PUBLISHED["flash"], faithful=False, steps=300),

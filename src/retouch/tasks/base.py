@@ -85,8 +85,9 @@ class OptionField:
         if self.minimum is None and self.maximum is None:
             return ""
         if self.maximum is None:
-            return f"at least {self.minimum:g}"
-        return f"at most {self.maximum:g}" if self.minimum is None else f"in {self.minimum:g}..{self.maximum:g}"
+            return f"at least {_plain(self.minimum)}"
+        most = _plain(self.maximum)
+        return f"at most {most}" if self.minimum is None else f"in {_plain(self.minimum)}..{most}"
 
     def check(self, value: Any) -> None:
         """Hold ``value`` to the range or the choices; raises ``OptionError``."""
@@ -100,10 +101,14 @@ class OptionField:
             raise OptionError(f"{flag} must be {self.limits or 'a number'}, not {value}")
 
 
+def _plain(number: float | None) -> str:
+    return f"{number:g}" if isinstance(number, float) else str(number)
+
+
 @cache
 def fields_of(options: type) -> dict[str, OptionField]:
     """The options of a dataclass made with ``option()``, by name, in the order of their declaration."""
-    types = typing.get_type_hints(options, localns={"Image": Path})
+    types = typing.get_type_hints(options, localns={"Image": Path, "Tensor": Path})
     return {
         field.name: OptionField(field.name, types[field.name], field.default, **field.metadata)
         for field in dataclasses.fields(options)
@@ -132,7 +137,7 @@ class MethodOptions(Options):
     )
     budget: float = option(60.0, "seconds that 'auto' may spend on a picture", minimum=0, unit="s", metavar="SECONDS")
     device: Literal["auto", "cpu", "cuda", "mps"] = option("auto", "where to compute")
-    seed: int = option(0, "repeats every random choice", minimum=0, maximum=2**63 - 1, metavar="N")
+    seed: int = option(0, "repeats every random choice", minimum=0, maximum=2**32 - 1, metavar="N")
     tile: str = option("auto", "side of the tiles in pixels, 'auto' (by memory) or 'off'", metavar="auto|N|off")
     state: Path | None = option(
         None,

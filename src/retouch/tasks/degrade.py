@@ -37,9 +37,8 @@ class DegradeOptions(Options):
     )
     jpeg: int | None = option(None, "JPEG of this quality", minimum=1, maximum=100, metavar="N")
     seed: int = option(
-        0, "repeats every random choice; each picture still gets noise of its own", minimum=0, maximum=2**63 - 1,
-        metavar="N",
-    )  # fmt: skip
+        0, "repeats every random choice; pictures still differ", minimum=0, maximum=2**32 - 1, metavar="N"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,0 +1,117 @@
+"""``retouch evaluate NAME --data DIR``: numbers of a method by the papers' protocols."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retouch.app.arguments import parse
+from retouch.app.progress import Reporter
+from retouch.evaluation.options import EvaluateOptions
+from retouch.image.errors import OptionError
+from retouch.tasks.base import Options, option
+
+if TYPE_CHECKING:
+    from retouch.evaluation.protocol import Outcome
+    from retouch.image.image import Image
+
+HELP = "measure a method on a data set by the protocol of the papers"
+
+_SHEET_ROWS = 6
+_SHEET_SIDE = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions(Options):
+    """Where the pictures come from and what is written."""
+
+    data: Path = option(help="folder of pictures, or one picture", metavar="DIR")
+    json: Path | None = option(None, "write the report there, anew after each picture", metavar="FILE")
+    resume: bool = option(False, "go on with the evaluation that --json holds a part of")
+    sheet: Path | None = option(None, "picture sheet: degraded, method, original", metavar="FILE")
+    save: Path | None = option(None, "folder for the outputs of the method", metavar="DIR")
+    quiet: bool = option(False, "print the means only")
+    debug: bool = option(False, "show where in the program an error arose")
+
+
+def run(words: list[str]) -> int:
+    """Evaluate, print each picture as it is done, and write what was asked for."""
+    about = "a method (bicubic, nlm, deep-prior, ...), 'auto', or 'input' for the degraded pictures as they are"
+    values = parse(
+        "retouch evaluate",
+        HELP,
+        [EvaluateOptions, OutputOptions],
+        words,
+        several="NAME",
+        about_inputs=about,
+        output=None,
+        single=True,
+    )
+    options = EvaluateOptions(**values[EvaluateOptions])
+    outputs = OutputOptions(**values[OutputOptions])
+    from retouch.evaluation.protocol import clipped, run_evaluation
+    from retouch.evaluation.report import row
+    from retouch.image.files import check_writable, save
+
+    if outputs.resume and outputs.json is None:
+        raise OptionError("--resume goes on from the file of --json; give both")
+    if outputs.json is not None:
+        if not outputs.json.parent.is_dir():
+            raise OptionError(f"--json {outputs.json}: there is no folder {outputs.json.parent}")
+        if not outputs.resume:
+            outputs.json.unlink(missing_ok=True)
+    if outputs.sheet is not None:
+        check_writable(outputs.sheet)
+    if outputs.save is not None:
+        outputs.save.mkdir(parents=True, exist_ok=True)
+    shown: list[Outcome] = []
+    with Reporter(1, quiet=outputs.quiet) as reporter:
+        reporter.start(f"evaluate {values['inputs']}")
+        report = None
+        for report, outcome in run_evaluation(
+            values["inputs"], outputs.data, options, on_step=reporter.listener, resume=outputs.json
+        ):
+            width = max(len("mean"), *(len(score.name) for score in report.images), 0)
+            if outcome is None:
+                for score in report.images:
+                    reporter.say(row(score.name, score.psnr, score.ssim, score.seconds, width))
+                continue
+            score = outcome.score
+            reporter.say(row(score.name, score.psnr, score.ssim, score.seconds, width))
+            if outputs.save is not None:
+                save(clipped(outcome.image), outputs.save / f"{Path(score.name).stem}.png")
+            if outputs.sheet is not None and len(shown) < _SHEET_ROWS:
+                shown.append(outcome)
+    assert report is not None
+    if outputs.json is not None:
+        report.write(outputs.json)
+    if outputs.sheet is not None and shown:
+        save(_sheet(values["inputs"], shown), outputs.sheet)
+    print(row("mean", report.psnr, report.ssim, report.seconds, 4))
+    return 0
+
+
+def _sheet(name: str, shown: list[Outcome]) -> Image:
+    """Degraded, restored and original, a crop of each, with the scores under it."""
+    from retouch.image.sheet import sheet
+
+    rows: list[list[Image | None]] = []
+    captions = []
+    for outcome in shown:
+        score = outcome.score
+        rows.append([_shown(image, outcome.case.reference) for image in (outcome.case.measurement, outcome.image)])
+        rows[-1].append(_shown(outcome.case.reference, outcome.case.reference))
+        captions.append(["", f"{score.psnr:.2f} dB, SSIM {score.ssim:.4f}", ""])
+    names = [outcome.case.name for outcome in shown]
+    return sheet(rows, column_titles=["degraded", name, "original"], row_titles=names, captions=captions)
+
+
+def _shown(image: Image, reference: Image) -> Image:
+    """The middle of a picture, clipped; a smaller one is first enlarged pixel by pixel to the size of the original."""
+    from retouch.image.image import Image as Shown
+
+    factor = reference.height // image.height
+    pixels = image.pixels.clamp(0, 1).repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+    top, left = (max(0, side - _SHEET_SIDE) // 2 for side in (reference.height, reference.width))
+    return Shown(pixels[:, top : top + _SHEET_SIDE, left : left + _SHEET_SIDE].contiguous())

@@ -1,0 +1,163 @@
+"""Take the noise out of a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from retouch.tasks.base import Method, MethodOptions, Task, as_image, option
+from retouch.tasks.iterate import deep_prior, note, prior_seconds, window_side
+
+if TYPE_CHECKING:
+    from retouch.image.image import Image
+    from retouch.solvers.steps import Listener
+    from retouch.tasks.base import Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoiseOptions(MethodOptions):
+    """The options of ``denoise``."""
+
+    sigma: float | None = option(
+        None,
+        "standard deviation of the noise, on the 0..255 scale; by default it is estimated from the picture",
+        minimum=0,
+        maximum=255,
+        metavar="N",
+    )
+
+
+def _sigma(image: Image, options: DenoiseOptions, on_step: Listener | None) -> float:
+    """The noise level that was given, or the estimate, which the listener is told."""
+    if options.sigma is not None:
+        return options.sigma
+    from retouch.solvers.noise_level import estimate_sigma
+
+    sigma = estimate_sigma(image)
+    note(on_step, f"noise of sigma {sigma:.1f} found")
+    return sigma
+
+
+def _nlm(image: Image, options: DenoiseOptions, on_step: Listener | None) -> Image:
+    from retouch.solvers.non_local_means import NonLocalMeans
+
+    solver = NonLocalMeans(sigma=_sigma(image, options, on_step), tile=window_side(image, options))
+    return solver.solve(image, on_step=on_step).image
+
+
+def _zero_shot(image: Image, options: DenoiseOptions, on_step: Listener | None) -> Image:
+    from retouch.solvers.zero_shot import ZeroShotNoise2Noise
+
+    solver = ZeroShotNoise2Noise(
+        effort=options.effort,
+        device=options.device,
+        seed=options.seed,
+        tile=window_side(image, options),
+        state_file=options.state,
+    )
+    return solver.solve(image, on_step=on_step).image
+
+
+def _zero_shot_seconds(megapixels: float, device: str, options: Any) -> float:
+    """Measured: 60 s for 2000 steps of 256x256 on two cores, of which a part does not grow with the size."""
+    speed = {"cuda": 60.0, "mps": 8.0}.get(device, 1.0)
+    return 5 + 900 * megapixels / speed
+
+
+def _tv(image: Image, options: DenoiseOptions, on_step: Listener | None) -> Image:
+    from retouch.solvers.classical import TotalVariation
+
+    return TotalVariation(sigma=_sigma(image, options, on_step)).solve(image, on_step=on_step).image
+
+
+def _bilateral(image: Image, options: DenoiseOptions, on_step: Listener | None) -> Image:
+    from retouch.solvers.classical import Bilateral
+
+    return Bilateral(sigma=_sigma(image, options, on_step)).solve(image, on_step=on_step).image
+
+
+DENOISE = Task(
+    name="denoise",
+    help="take the noise out of a picture",
+    options=DenoiseOptions,
+    methods=(
+        Method(
+            name="deep-prior",
+            summary="Deep Image Prior (Ulyanov et al. 2018): an untrained network is fitted to the picture and stopped "
+            "by itself before it learns the noise",
+            cost="minutes to hours; a GPU helps much; about 1 kB of memory a pixel",
+            prefer="when quality counts more than time, and the noise is not plain Gaussian noise",
+            seconds=prior_seconds("denoise"),
+            rank=50,
+            run=lambda image, options, on_step: deep_prior("denoise", image, options, on_step),
+            iterative=True,
+        ),
+        Method(
+            name="zero-shot",
+            summary="Zero-Shot Noise2Noise (Mansour and Heckel 2023): a small network learns from two half-size halves of "
+            "the picture",
+            cost="about a minute for 256x256 pixels on a CPU, seconds on a GPU",
+            prefer="noise that differs from pixel to pixel, without structure, of a level nobody knows",
+            seconds=_zero_shot_seconds,
+            rank=40,
+            run=_zero_shot,
+            iterative=True,
+        ),
+        Method(
+            name="nlm",
+            summary="non-local means (Buades et al. 2005): averages patches of the picture that look alike",
+            cost="a few seconds a megapixel; memory stays bounded whatever the size",
+            prefer="large pictures, many pictures, light noise; the result is always sound",
+            seconds=lambda megapixels, device, options: 8 * megapixels,
+            rank=30,
+            run=_nlm,
+        ),
+        Method(
+            name="deep-decoder",
+            summary="Deep Decoder (Heckel and Hand 2019): a network too small to learn noise is fitted to the picture",
+            cost="like deep-prior at a third of the time and memory",
+            prefer="heavy noise on simple pictures; fine texture is lost",
+            seconds=prior_seconds("denoise", "decoder"),
+            rank=10,
+            run=lambda image, options, on_step: deep_prior("denoise", image, options, on_step, network="decoder"),
+            iterative=True,
+        ),
+        Method(
+            name="tv",
+            summary="total variation (Rudin, Osher, Fatemi 1992; Chambolle 2004): flattens what is not an edge",
+            cost="about 2 seconds a megapixel",
+            prefer="drawings, diagrams and other pictures of flat areas",
+            seconds=lambda megapixels, device, options: 2 * megapixels,
+            rank=5,
+            run=_tv,
+        ),
+        Method(
+            name="bilateral",
+            summary="bilateral filter (Tomasi and Manduchi 1998): averages neighbours of similar colour",
+            cost="under a second a megapixel",
+            prefer="a quick look, or the light noise of a good camera",
+            seconds=lambda megapixels, device, options: 0.5 * megapixels,
+            rank=1,
+            run=_bilateral,
+        ),
+    ),
+)
+
+
+def denoise(
+    image: Source,
+    *,
+    sigma: float | None = None,
+    method: str = "auto",
+    on_step: Listener | None = None,
+    **options: Any,
+) -> Image:
+    """Take the noise out of ``image``; the same size, alpha and metadata come back.
+
+    ``image``: an Image, the path of a file, an array (see ``Image.from_array``) or a Pillow image. ``sigma``: standard
+    deviation of the noise on the 0..255 scale, None estimates it. ``method``: one that ``retouch methods denoise``
+    lists. ``on_step`` hears the progress; returning False ends the work with the best so far. ``options``: the rest of
+    ``DenoiseOptions``. Raises ``OptionError`` for a wrong option.
+    """
+    made = DENOISE.make_options(sigma=sigma, method=method, **options)
+    return DENOISE.run(as_image(image), made, on_step)

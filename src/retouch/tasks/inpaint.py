@@ -1,0 +1,172 @@
+"""Fill what a mask marks: text, scratches, stains, holes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from retouch.image.errors import OptionError, RetouchError
+from retouch.tasks.base import Method, MethodOptions, Task, as_image, option
+from retouch.tasks.iterate import Network, deep_prior, note, prior_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from retouch.image.image import Image
+    from retouch.solvers.steps import Listener
+    from retouch.tasks.base import Source
+
+    Fill = Callable[[Image, Tensor, "InpaintOptions", Listener | None], Image]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InpaintOptions(MethodOptions):
+    """The options of ``inpaint``. ``mask``: ``(1, H, W)``, at least 0.5 where the picture is to be filled."""
+
+    mask: Tensor = option(
+        help="picture of the same size, white where to fill; or a folder of masks named like the pictures",
+        metavar="MASK",
+        kind="mask",
+    )
+    invert_mask: bool = option(False, "black in the mask is where to fill")
+
+
+def _with_mask(fill: Fill) -> Callable[[Image, InpaintOptions, Listener | None], Image]:
+    """The rules that hold for every method: what a mask may be, and that nothing outside it changes by a single bit."""
+
+    def run(image: Image, options: InpaintOptions, on_step: Listener | None) -> Image:
+        import torch
+
+        hole = options.mask >= 0.5
+        if options.invert_mask:
+            hole = ~hole
+        if hole.shape[-2:] != image.pixels.shape[-2:]:
+            raise RetouchError(
+                f"the mask is {hole.shape[-1]}x{hole.shape[-2]} pixels, the picture {image.width}x{image.height}; "
+                "they must be of one size"
+            )
+        if not bool(hole.any()):
+            note(on_step, "the mask marks nothing; the picture stays as it is")
+            return image
+        if bool(hole.all()):
+            raise RetouchError("the mask marks the whole picture, so nothing is left to fill it from")
+        filled = fill(image, hole, options, on_step)
+        return image.with_pixels(torch.where(hole, filled.pixels, image.pixels))
+
+    return run
+
+
+def _prior(network: Network) -> Fill:
+    def fill(image: Image, hole: Tensor, options: InpaintOptions, on_step: Listener | None) -> Image:
+        from retouch.degradations.mask import FixedMask
+
+        kept = FixedMask((~hole).float())
+        return deep_prior("inpaint", image, options, on_step, network=network, degradation=kept)
+
+    return fill
+
+
+def _biharmonic(image: Image, hole: Tensor, options: InpaintOptions, on_step: Listener | None) -> Image:
+    from retouch.degradations.mask import FixedMask
+    from retouch.solvers.classical import Biharmonic
+
+    return Biharmonic().solve(image, FixedMask((~hole).float()), on_step=on_step).image
+
+
+def _telea(image: Image, hole: Tensor, options: InpaintOptions, on_step: Listener | None) -> Image:
+    from retouch.degradations.mask import FixedMask
+    from retouch.solvers.classical import Telea
+
+    return Telea().solve(image, FixedMask((~hole).float()), on_step=on_step).image
+
+
+INPAINT = Task(
+    name="inpaint",
+    help="fill what a mask marks: text, scratches, stains, holes",
+    options=InpaintOptions,
+    methods=(
+        Method(
+            name="deep-prior",
+            summary="Deep Image Prior (Ulyanov et al. 2018): an untrained network is fitted to what is left of the "
+            "picture and continues it into the holes",
+            cost="minutes to hours; a GPU helps much; about 1 kB of memory a pixel",
+            prefer="text over texture, many small gaps, holes in a picture that repeats itself",
+            seconds=prior_seconds("inpaint"),
+            rank=50,
+            run=_with_mask(_prior("hourglass")),
+            iterative=True,
+        ),
+        Method(
+            name="biharmonic",
+            summary="biharmonic interpolation (Chui and Mhaskar 2010): the smoothest surface through the borders",
+            cost="seconds to minutes, by the number of marked pixels",
+            prefer="scratches and thin text on smooth ground",
+            seconds=lambda megapixels, device, options: 25 * megapixels,
+            rank=30,
+            run=_with_mask(_biharmonic),
+        ),
+        Method(
+            name="telea",
+            summary="fast marching (Telea 2004): carries the border inwards, pixel by pixel",
+            cost="under a second a megapixel",
+            prefer="a quick look, dust, hairs, and large pictures",
+            seconds=lambda megapixels, device, options: 0.7 * megapixels,
+            rank=10,
+            run=_with_mask(_telea),
+        ),
+        Method(
+            name="deep-decoder",
+            summary="Deep Decoder (Heckel and Hand 2019): a small network is fitted to what is left of the picture",
+            cost="like deep-prior at a third of the time and memory",
+            prefer="many missing pixels in a smooth picture",
+            seconds=prior_seconds("inpaint", "decoder"),
+            rank=5,
+            run=_with_mask(_prior("decoder")),
+            iterative=True,
+        ),
+    ),
+)
+
+
+def inpaint(
+    image: Source,
+    mask: Source | Tensor,
+    *,
+    method: str = "auto",
+    on_step: Listener | None = None,
+    **options: Any,
+) -> Image:
+    """Fill what ``mask`` marks; every pixel outside it comes back bit by bit as it was.
+
+    ``image``: as for ``denoise``. ``mask``: of the same size, at least 0.5 (white) where to fill: a tensor or array
+    ``(1, H, W)`` or ``(H, W)``, the path of a picture, or an Image. ``options``: the rest of ``InpaintOptions``.
+    Raises ``RetouchError`` for a mask of another size, or one that marks everything.
+    """
+    made = INPAINT.make_options(mask=_as_mask(mask), method=method, **options)
+    return INPAINT.run(as_image(image), made, on_step)
+
+
+def _as_mask(mask: Source | Tensor) -> Tensor:
+    import numpy as np
+    import torch
+
+    from retouch.image.files import open_mask
+    from retouch.image.image import Image
+
+    if isinstance(mask, (str, Path)):
+        return open_mask(mask)
+    if isinstance(mask, Image):
+        return mask.pixels.mean(0, keepdim=True)
+    values = mask if isinstance(mask, torch.Tensor) else torch.from_numpy(np.asarray(mask).copy())
+    peak = 255 if values.dtype == torch.uint8 else 1
+    values = values.to(torch.float32) / peak
+    while values.ndim > 3 and values.shape[0] == 1:
+        values = values[0]
+    if values.ndim == 2:
+        values = values[None]
+    if values.ndim != 3 or values.shape[0] != 1:
+        raise OptionError(f"a mask is (H, W) or (1, H, W), not {tuple(values.shape)}")
+    return values
