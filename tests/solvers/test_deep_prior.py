@@ -29,6 +29,7 @@ def _tiny_presets(monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = replace(TINY, network={"width": 16, "layers": 3}, decoder=True, code_noise=0.0)
     monkeypatch.setitem(PRESETS, "tiny-decoder", decoder)
     monkeypatch.setitem(PRESETS, "tiny-guide", replace(TINY, network={**TINY.network, "input_depth": 3}, code="guide"))
+    monkeypatch.setitem(PRESETS, "tiny-warm", replace(TINY, code="estimate"))
     monkeypatch.setitem(PRESETS, "tiny-grid", replace(TINY, network={**TINY.network, "input_depth": 2}, code="grid"))
 
 

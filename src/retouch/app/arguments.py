@@ -32,7 +32,9 @@ def parse(
 
     kind = tyro.conf.Positional[str] if single else tyro.conf.Positional[tuple[str, ...]]
     metavar = several if single else f"{several}..."
-    fields: list[Any] = [("inputs", Annotated[kind, tyro.conf.arg(metavar=metavar, help=about_inputs, help_behavior_hint="")])]
+    fields: list[Any] = [
+        ("inputs", Annotated[kind, tyro.conf.arg(metavar=metavar, help=about_inputs, help_behavior_hint="")])
+    ]
     if output is not None:
         about = tyro.conf.arg(aliases=["-o"], metavar="OUT", help=output, help_behavior_hint="(required)")
         fields.append(("output", Annotated[str, about]))

@@ -25,7 +25,9 @@ class CompareOptions(Options):
         None, "the picture as it should be: PSNR and SSIM against it go under those of its size", metavar="PICTURE"
     )
     difference: bool = option(False, "a second row that shows what differs")
-    max_pixels: int | None = option(None, "refuse pictures of more pixels, before decoding them", minimum=1, metavar="N")
+    max_pixels: int | None = option(
+        None, "refuse pictures of more pixels, before decoding them", minimum=1, metavar="N"
+    )
     quiet: bool = option(False, "say nothing but errors")
     debug: bool = option(False, "show where in the program an error arose")
 

@@ -107,12 +107,12 @@ def run_evaluation(
 
     First comes the report with what an earlier run reached, and no outcome. See ``evaluate``.
     """
-    files = _files(Path(data), options)
     if name == INPUT:
         if options.scale is not None:
             raise OptionError("evaluate input: the small picture has no score of its own; use bicubic")
     elif name != "auto":
         options.task.method(name)
+    files = _files(Path(data), options)
     report = Report(
         model=name,
         dataset=Path(data).resolve().name,

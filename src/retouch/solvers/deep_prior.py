@@ -29,9 +29,11 @@ from retouch.solvers.device import autocast, fast_bfloat16, pick_device
 from retouch.solvers.presets import PRESETS, Effort, Preset, Task, choose
 from retouch.solvers.steps import Listener, Loop, Solution, StopRule
 from retouch.solvers.stopping import MovingVariance, WindowedVariance
+from retouch.solvers.warm_start import warm_start
 
 _BACKTRACK_DB = 5.0  # a fall of the fit by more than this is divergence (threshold of the published code)
 _SNAPSHOT_EVERY = 50
+_NOISE_DEPTH = 32  # channels of noise in the code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,8 @@ class DeepPrior:
     names one of ``PRESETS``. ``network``: 'hourglass', or 'decoder' for the Deep Decoder, the lighter prior.
     ``steps``, ``stop``, ``patience`` override the preset where not None.
     ``precision``: 'fp32', 'bf16', or 'auto': bfloat16 convolutions with float32 weights where the device is faster at
-    them and the preset does not ask for float32. ``state_file``: resume a killed run (see ``Loop``).
+    them and the preset does not ask for float32. ``sigma``: noise level on 0..255 for presets that start from an
+    estimate, None to estimate it too. ``state_file``: resume a killed run (see ``Loop``).
     ``seed`` fixes weights, code and noise; results repeat on one machine.
 
     Cost: a step of the published network is 115 GFLOP at 256x256 (1.8 s on 2 CPU cores in float32).
@@ -59,6 +62,7 @@ class DeepPrior:
     steps: int | None = None
     stop: Literal["wmv", "emv", "off"] | None = None
     patience: int | None = None
+    sigma: float | None = None
     state_file: Path | None = None
 
     def __post_init__(self) -> None:
@@ -100,8 +104,12 @@ class DeepPrior:
             raise OptionError(f"{degradation!r} is not differentiable, so it cannot stand in the loss of a deep prior")
         preset = self.resolved(degradation)
         device = pick_device(self.device)
+        if preset.code == "estimate":
+            estimate = warm_start(measurement, degradation, noisy=self.task == "denoise", sigma=self.sigma)
+        else:
+            estimate = None if guide is None else guide.pixels.unsqueeze(0)
         process = Fit(
-            measurement, degradation, preset, guide=guide, device=device, seed=self.seed, precision=self.precision
+            measurement, degradation, preset, guide=estimate, device=device, seed=self.seed, precision=self.precision
         )
         average = preset.average
         resized = measurement if degradation.scale == 1 else replace(measurement, alpha=None)
@@ -150,7 +158,7 @@ class Fit:
         degradation: Degradation,
         preset: Preset,
         *,
-        guide: Image | None = None,
+        guide: Tensor | None = None,
         device: torch.device,
         seed: int = 0,
         precision: str = "auto",
@@ -169,7 +177,10 @@ class Fit:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             kind = DeepDecoder if preset.decoder else Hourglass
-            network: nn.Module = kind(channels=measurement.channels, **preset.network)
+            options = dict(preset.network)
+            if preset.code == "estimate":
+                options["input_depth"] = _NOISE_DEPTH + measurement.channels
+            network: nn.Module = kind(channels=measurement.channels, **options)
         multiple, smallest = int(network.multiple), int(network.smallest)  # type: ignore[arg-type]
         canvas = tuple(max(smallest, math.ceil(side / multiple) * multiple) for side in (height, width))
         top, left = (canvas[0] - height) // 2, (canvas[1] - width) // 2
@@ -239,7 +250,7 @@ def _code(
     preset: Preset,
     network: nn.Module,
     canvas: tuple[int, int],
-    guide: Image | None,
+    guide: Tensor | None,
     corner: tuple[int, int],
     generator: torch.Generator,
 ) -> Tensor:
@@ -250,12 +261,14 @@ def _code(
     if preset.code == "grid":
         rows, columns = (torch.linspace(0, 1, side) for side in canvas)
         return torch.stack(torch.meshgrid(columns, rows, indexing="xy")).unsqueeze(0)
+    depth = int(preset.network.get("input_depth", _NOISE_DEPTH))
+    if preset.code == "noise":
+        return torch.rand((1, depth, *canvas), generator=generator) * 0.1
+    if guide is None:
+        raise OptionError("this preset is guided by a second picture, and none was given")
+    rows = (torch.arange(canvas[0]) - corner[0]).clamp(0, guide.shape[2] - 1)  # replicated beyond the border
+    columns = (torch.arange(canvas[1]) - corner[1]).clamp(0, guide.shape[3] - 1)
+    picture = guide[:, :, rows][:, :, :, columns]
     if preset.code == "guide":
-        if guide is None:
-            raise OptionError("this preset is guided by a second picture, and none was given")
-        pixels = guide.pixels.expand(3, -1, -1)
-        rows = (torch.arange(canvas[0]) - corner[0]).clamp(0, guide.height - 1)  # replicated beyond the border
-        columns = (torch.arange(canvas[1]) - corner[1]).clamp(0, guide.width - 1)
-        return pixels[:, rows][:, :, columns].unsqueeze(0)
-    depth = int(preset.network.get("input_depth", 32))
-    return torch.rand((1, depth, *canvas), generator=generator) * 0.1
+        return picture.expand(-1, depth, -1, -1)
+    return torch.cat([torch.rand((1, _NOISE_DEPTH, *canvas), generator=generator) * 0.1, picture], dim=1)

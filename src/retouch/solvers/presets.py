@@ -17,14 +17,14 @@ class Preset:
     """One named set of options.
 
     ``network``: arguments of ``Hourglass`` (without channels), or of ``DeepDecoder`` if ``decoder``. ``code``: what the
-    network is given: uniform noise in [0, .1), a mesh grid of coordinates, or the guide picture. ``code_noise``:
+    network is given: uniform noise in [0, .1), a mesh grid of coordinates, the guide picture, or noise beside a classical estimate (see ``warm_start``). ``code_noise``:
     standard deviation of the normal noise that is added to the code at each step. ``average``: weight of the running
     average of outputs, 0 for the last output. ``stop``: default stop rule ('wmv', 'emv' or 'off') with ``patience``.
     ``faithful``: float32 is kept even where bfloat16 is faster.
     """
 
     network: dict[str, Any] = field(default_factory=dict)
-    code: Literal["noise", "grid", "guide"] = "noise"
+    code: Literal["noise", "grid", "guide", "estimate"] = "noise"
     steps: int = 3000
     learning_rate: float = 0.01
     code_noise: float = 1 / 30
@@ -94,33 +94,33 @@ Task = Literal["denoise", "inpaint", "upscale", "dejpeg", "relight"]
 Effort = Literal["quick", "normal", "paper"]
 
 
-def _lean(width: int, skip: int, **changes: Any) -> Preset:
-    """A narrower network with zero padding, which bfloat16 and channels_last suit; see ``benchmarks/deep_prior.py``."""
+def _lean(width: int, skip: int, steps: int, **changes: Any) -> Preset:
+    """A narrower network with zero padding, which bfloat16 suits, and a warm start instead of noise alone."""
     network = _hourglass(width, skip, padding="zeros", upsampling=changes.pop("upsampling", "bilinear"))
-    return Preset(network=network, **changes)
+    return Preset(network=network, code="estimate", steps=steps, **changes)
 
 
-def _hole(width: int, **changes: Any) -> Preset:
+def _hole(width: int, steps: int) -> Preset:
     """For large holes: no skip connections, which would copy the hole's blankness to the output."""
     network = _hourglass((width // 4, width // 2, width, width, width), 0, padding="zeros", upsampling="nearest")
-    return Preset(network=network, code_noise=0.03, **changes)
+    return Preset(network=network, code_noise=0.03, steps=steps)
 
 
-_decoder = Preset(network={}, decoder=True, code_noise=0.0, average=0.99)
+_decoder = Preset(network={}, decoder=True, code_noise=0.0)
 
 LEAN: dict[str, Preset] = {
-    "denoise-normal": _lean(64, 4, steps=3000, stop="wmv"),
-    "denoise-quick": _lean(32, 4, steps=1000),
-    "dejpeg-normal": _lean(64, 4, steps=2000, stop="wmv"),
-    "dejpeg-quick": _lean(32, 4, steps=600),
-    "upscale-normal": _lean(64, 4, steps=2000, code_noise=0.03),
-    "upscale-quick": _lean(32, 4, steps=800, code_noise=0.03),
-    "inpaint-normal": _lean(64, 64, steps=3000, code_noise=0.03, upsampling="nearest"),
-    "inpaint-quick": _lean(32, 32, steps=800, code_noise=0.03, upsampling="nearest"),
-    "inpaint-hole-normal": _hole(128, steps=2000),
-    "inpaint-hole-quick": _hole(64, steps=800),
-    "flash-quick": replace(PUBLISHED["flash"], faithful=False, steps=300),
+    "denoise-normal": _lean(64, 4, 1500, stop="wmv", patience=300),
+    "denoise-quick": _lean(32, 4, 300),
+    "dejpeg-normal": _lean(64, 4, 600, stop="wmv", patience=100),
+    "dejpeg-quick": _lean(32, 4, 200, stop="wmv", patience=50),
+    "upscale-normal": _lean(64, 4, 1500, code_noise=0.03),
+    "upscale-quick": _lean(32, 4, 400, code_noise=0.03),
+    "inpaint-normal": _lean(64, 64, 1500, code_noise=0.03, upsampling="nearest"),
+    "inpaint-quick": _lean(32, 32, 400, code_noise=0.03, upsampling="nearest"),
+    "inpaint-hole-normal": _hole(128, 2000),
+    "inpaint-hole-quick": _hole(64, 800),
     "flash-normal": replace(PUBLISHED["flash"], faithful=False),
+    "flash-quick": replace(PUBLISHED["flash"], faithful=False, steps=300),
     "decoder-quick": replace(_decoder, steps=1000),
     "decoder-normal": replace(_decoder, steps=3000, stop="wmv"),
     "decoder-paper": replace(_decoder, steps=10000, stop="wmv", faithful=True),

@@ -71,9 +71,7 @@ def compare_page(images: Sequence[Source], *, titles: Sequence[str], page_title:
     shown = [as_image(image) for image in images]
     if len(shown) < 2:
         raise OptionError("compare: a page needs two pictures, before and after")
-    pairs = [
-        (shown[0], image, f"{titles[0]} | {title}") for image, title in zip(shown[1:], titles[1:], strict=True)
-    ]
+    pairs = [(shown[0], image, f"{titles[0]} | {title}") for image, title in zip(shown[1:], titles[1:], strict=True)]
     return before_after_page(pairs, title=page_title)
 
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 class DegradeOptions(Options):
     """Either a recipe, or single degradations, applied in the order in which a camera and a web site would."""
 
-    recipe: str | None = option(None, "a TOML file, or the name of a recipe that comes with Retouch", metavar="NAME|FILE")
+    recipe: str | None = option(
+        None, "a TOML file, or the name of a recipe that comes with Retouch", metavar="NAME|FILE"
+    )
     blur: float | None = option(None, "Gaussian blur of this sigma, in pixels", minimum=0, maximum=64, metavar="S")
     motion: float | None = option(None, "motion blur over so many pixels", minimum=1, maximum=256, metavar="N")
     scale_down: int | None = option(None, "make it so many times smaller (bicubic)", minimum=2, maximum=64, metavar="N")

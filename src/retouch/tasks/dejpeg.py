@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from retouch.tasks.base import Method, MethodOptions, Task, as_image, option
-from retouch.tasks.iterate import deep_prior, prior_seconds
+from retouch.tasks.iterate import deep_prior, note, prior_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,19 +22,25 @@ class DejpegOptions(MethodOptions):
 
     quality_of_input: int | None = option(
         None,
-        "JPEG quality the picture suffered, 1..100; by default read from the file's tables, or guessed",
+        "JPEG quality the picture suffered, 1..100; by default what the file says, or 30",
         minimum=1,
         maximum=100,
         metavar="N",
     )
 
 
-def _quality(image: Image, options: DejpegOptions) -> int:
-    """The quality that was given, else the one the file's luma table was made for, else a guess for the unknown."""
+_UNKNOWN = 30
+
+
+def _quality(image: Image, options: DejpegOptions, on_step: Listener | None) -> int:
+    """The quality that was given, else the one the file's luma table was made for, else a guess that is told."""
     if options.quality_of_input is not None:
         return options.quality_of_input
     settings = image.metadata.jpeg
-    return quality_of_table(settings.tables[0]) if settings is not None and 0 in settings.tables else 30
+    if settings is not None and 0 in settings.tables:
+        return quality_of_table(settings.tables[0])
+    note(on_step, f"the file does not say its JPEG quality, {_UNKNOWN} is assumed; --quality-of-input tells it")
+    return _UNKNOWN
 
 
 def quality_of_table(table: Sequence[int]) -> int:
@@ -60,10 +66,20 @@ _ANNEX_K = sorted((
 ))  # fmt: skip
 
 
+def _reapply(image: Image, options: DejpegOptions, on_step: Listener | None) -> Image:
+    from retouch.solvers.classical import JpegReapplication
+
+    settings = image.metadata.jpeg
+    told = options.quality_of_input is None and settings is not None and 0 in settings.tables
+    solver = JpegReapplication(quality=None if told else _quality(image, options, on_step))
+    return solver.solve(image, on_step=on_step).image
+
+
 def _tv(image: Image, options: DejpegOptions, on_step: Listener | None) -> Image:
     from retouch.solvers.classical import TotalVariation
 
-    return TotalVariation(sigma=_residue(_quality(image, options))).solve(image, on_step=on_step).image
+    residue = _residue(_quality(image, options, on_step))
+    return TotalVariation(sigma=residue).solve(image, on_step=on_step).image
 
 
 def _residue(quality: int) -> float:
@@ -91,10 +107,19 @@ DEJPEG = Task(
             iterative=True,
         ),
         Method(
+            name="reapply",
+            summary="re-application of JPEG (Nosratinia 2001): compressed again at every shift by a pixel, and averaged",
+            cost="about 3 seconds a megapixel",
+            prefer="large pictures, many pictures, photographs; the result is always sound",
+            seconds=lambda megapixels, device, options: 3 * megapixels,
+            rank=30,
+            run=_reapply,
+        ),
+        Method(
             name="tv",
             summary="total variation (Rudin, Osher, Fatemi 1992; Chambolle 2004), as strong as the quality asks",
             cost="about 2 seconds a megapixel",
-            prefer="large pictures, many pictures, drawings and screenshots",
+            prefer="drawings and screenshots",
             seconds=lambda megapixels, device, options: 2 * megapixels,
             rank=20,
             run=_tv,

@@ -63,24 +63,28 @@ def _prior(network: Network) -> Fill:
     def fill(image: Image, hole: Tensor, options: InpaintOptions, on_step: Listener | None) -> Image:
         from retouch.degradations.mask import FixedMask
 
-        kept = FixedMask((~hole).float())
-        return deep_prior("inpaint", image, options, on_step, network=network, degradation=kept)
+        def lose(kept: Tensor | None) -> FixedMask:
+            assert kept is not None
+            return FixedMask(kept)
+
+        return deep_prior("inpaint", image, options, on_step, network=network, degrade=lose, kept=(~hole).float())
 
     return fill
 
 
-def _biharmonic(image: Image, hole: Tensor, options: InpaintOptions, on_step: Listener | None) -> Image:
-    from retouch.degradations.mask import FixedMask
-    from retouch.solvers.classical import Biharmonic
+def _classical(name: str) -> Fill:
+    def fill(image: Image, hole: Tensor, options: InpaintOptions, on_step: Listener | None) -> Image:
+        from retouch.degradations.mask import FixedMask
+        from retouch.solvers import classical
 
-    return Biharmonic().solve(image, FixedMask((~hole).float()), on_step=on_step).image
+        solver = {
+            "biharmonic": classical.Biharmonic,
+            "telea": classical.Telea,
+            "navier-stokes": classical.NavierStokes,
+        }[name]()
+        return solver.solve(image, FixedMask((~hole).float()), on_step=on_step).image
 
-
-def _telea(image: Image, hole: Tensor, options: InpaintOptions, on_step: Listener | None) -> Image:
-    from retouch.degradations.mask import FixedMask
-    from retouch.solvers.classical import Telea
-
-    return Telea().solve(image, FixedMask((~hole).float()), on_step=on_step).image
+    return fill
 
 
 INPAINT = Task(
@@ -106,7 +110,7 @@ INPAINT = Task(
             prefer="scratches and thin text on smooth ground",
             seconds=lambda megapixels, device, options: 25 * megapixels,
             rank=30,
-            run=_with_mask(_biharmonic),
+            run=_with_mask(_classical("biharmonic")),
         ),
         Method(
             name="telea",
@@ -115,7 +119,16 @@ INPAINT = Task(
             prefer="a quick look, dust, hairs, and large pictures",
             seconds=lambda megapixels, device, options: 0.7 * megapixels,
             rank=10,
-            run=_with_mask(_telea),
+            run=_with_mask(_classical("telea")),
+        ),
+        Method(
+            name="navier-stokes",
+            summary="fluid dynamics (Bertalmio et al. 2001): carries lines of equal brightness into the holes",
+            cost="under a second a megapixel",
+            prefer="thin scratches across edges",
+            seconds=lambda megapixels, device, options: 0.7 * megapixels,
+            rank=9,
+            run=_with_mask(_classical("navier-stokes")),
         ),
         Method(
             name="deep-decoder",

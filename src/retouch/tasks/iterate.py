@@ -1,17 +1,21 @@
-"""What the tasks share about the deep priors: how to run one, in tiles where memory asks for it, and how long it takes.
-"""
+"""What the tasks share about the deep priors: how to run one, in tiles where memory asks for it, and how long it takes."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from retouch.image.errors import OptionError
 from retouch.tasks.base import MethodOptions, parse_tile
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from retouch.degradations.base import Degradation
     from retouch.image.image import Image
+    from retouch.solvers.deep_prior import DeepPrior
     from retouch.solvers.presets import Preset, Task
     from retouch.solvers.steps import Listener
 
@@ -39,21 +43,112 @@ def deep_prior(
     on_step: Listener | None,
     *,
     network: Network = "hourglass",
-    degradation: Degradation | None = None,
+    degrade: Callable[[Tensor | None], Degradation | None] = lambda mask: None,
+    kept: Tensor | None = None,
     guide: Image | None = None,
+    scale: int = 1,
 ) -> Image:
-    """Run Deep Image Prior or the Deep Decoder with the options of a task."""
+    """Run Deep Image Prior or the Deep Decoder with the options of a task; in tiles where memory asks for it.
+
+    ``degrade`` makes the degradation of a tile from its part of ``kept``, ``(1, H, W)``, 1 where the picture is known.
+    ``guide``: of the picture's size. ``scale``: of the output. When the listener cancels, tiles that are not begun
+    stay as they were (enlarged by bicubic). Raises ``OptionError`` for a state file of a picture that needs tiles.
+    """
     from retouch.solvers.deep_prior import DeepPrior
 
+    tile = parse_tile(options.tile)
     solver = DeepPrior(
         task=task,
         effort=options.effort,
         network=network,
         device=options.device,
         seed=options.seed,
+        sigma=getattr(options, "sigma", None),
         state_file=options.state,
     )
-    return solver.solve(image, degradation, guide=guide, on_step=on_step).image
+    preset = solver.resolved(degrade(kept))
+    fits = _bytes_per_pixel(preset) * image.megapixels * 1e6 * scale**2 < 0.7 * _free_memory(options.device)
+    whole = tile is None or (fits if tile == "auto" else max(image.height, image.width) <= tile)
+    if whole and (tile is not None or fits):
+        return solver.solve(image, degrade(kept), guide=guide, on_step=on_step).image
+    if options.state is not None:
+        raise OptionError(
+            "--state: the picture is worked on in tiles, whose state is not kept; give --tile off, or none"
+        )
+    return _by_tiles(solver, image, "off" if tile is None else tile, on_step, degrade, kept, guide, scale)
+
+
+def _by_tiles(
+    solver: DeepPrior,
+    image: Image,
+    tile: int | str,
+    on_step: Listener | None,
+    degrade: Callable[[Tensor | None], Degradation | None],
+    kept: Tensor | None,
+    guide: Image | None,
+    scale: int,
+) -> Image:
+    import torch
+
+    from retouch.image.image import Image as Picture
+    from retouch.image.resize import resize
+    from retouch.image.tiling import AUTO_TILE, plan, run_tiled
+    from retouch.solvers.steps import Step
+
+    longest = max(image.height, image.width) if tile == "off" else AUTO_TILE if tile == "auto" else int(tile)
+    overlap = min(_OVERLAP, longest // 4)
+    tiles = len(plan(image.height, longest, overlap)) * len(plan(image.width, longest, overlap))
+    begun, stopped = 0, False
+
+    def listen(step: Step) -> bool:
+        nonlocal stopped
+        if on_step is not None:
+            done = (begun - 1) * step.total + step.index  # the preview would show one tile only
+            rest = max(0, tiles - begun) * step.total
+            left = (
+                None if step.seconds_left is None else step.seconds_left * (1 + rest / max(1, step.total - step.index))
+            )
+            stopped = on_step(Step(done, max(done, tiles * step.total), left, step.loss, None, step.note)) is False
+        return not stopped
+
+    def solve(planes: Tensor) -> Tensor:
+        # the mask and the guide travel with the picture as further channels, so that every tile gets its part of them
+        nonlocal begun
+        begun += 1
+        pixels = planes[0, : image.channels].contiguous()
+        further = planes[0, image.channels :]
+        part = further[:1] if kept is not None else None
+        if stopped or (part is not None and not bool(part.any())):
+            return pixels[None] if scale == 1 else resize(pixels[None], scale=scale)
+        with_flash = Picture(further[-guide.channels :].contiguous()) if guide is not None else None
+        return solver.solve(Picture(pixels), degrade(part), guide=with_flash, on_step=listen).image.pixels[None]
+
+    planes = [image.pixels, *([kept] if kept is not None else []), *([guide.pixels] if guide is not None else [])]
+    pixels = run_tiled(solve, torch.cat(planes), tile=tile, overlap=overlap, scale=scale)
+    return replace(image, pixels=pixels.clamp(0, 1), alpha=None if scale != 1 else image.alpha)
+
+
+_OVERLAP = 32
+
+
+def _bytes_per_pixel(preset: Preset) -> float:
+    """Memory of a step: measured 3 kB a pixel for the published network of 128 channels, in float32."""
+    return 1600.0 if preset.decoder else 3000.0 * max(preset.network["up"][0], 32) / 128
+
+
+def _free_memory(device: str) -> float:
+    """Bytes that are free where the work will be done; 8 GB where the system does not say."""
+    from retouch.solvers.device import pick_device
+
+    chosen = pick_device(device)
+    if chosen.type == "cuda":
+        import torch
+
+        return float(torch.cuda.mem_get_info(chosen)[0])
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return 8e9
 
 
 def prior_seconds(task: Task, network: Network = "hourglass") -> Callable[[float, str, Any], float]:

@@ -54,7 +54,15 @@ def _prior(network: Network) -> Callable[[Image, UpscaleOptions, Listener | None
         from retouch.degradations.resample import LanczosDownsample
 
         smaller = LanczosDownsample(options.scale)
-        return deep_prior("upscale", image, options, on_step, network=network, degradation=smaller)
+        return deep_prior(
+            "upscale",
+            image,
+            options,
+            on_step,
+            network=network,
+            degrade=lambda kept: smaller,
+            scale=options.scale,
+        )
 
     return _enlarged(enlarge)
 
