@@ -2,7 +2,7 @@
 
 Speed: every variant of every network makes its steps in turn, round after round, in one process, so that a drift of the
 machine touches all alike; the median over the rounds is reported. Quality: PSNR of the output and of its running
-average against steps and seconds, with the step at which each stop rule would have ended the run. Writes results.json,
+average against steps and seconds, with the step at which the stop rule would have ended the run. Writes results.json,
 and curve.png where matplotlib is installed.
 
     python benchmarks/deep_prior.py --output benchmarks/results --presets denoise,denoise-normal,denoise-quick
@@ -16,7 +16,6 @@ import json
 import platform
 import statistics
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +28,9 @@ import retouch
 from retouch.degradations.base import Identity
 from retouch.degradations.noise import GaussianNoise
 from retouch.image.image import Image
-from retouch.solvers.deep_prior import DeepPrior, Fit
+from retouch.solvers.deep_prior import DeepPrior, Fit, stop_rule
 from retouch.solvers.device import pick_device
 from retouch.solvers.presets import PRESETS
-from retouch.solvers.stopping import MovingVariance, WindowedVariance
 
 VARIANTS = {
     "float32": ("fp32", torch.contiguous_format),
@@ -117,34 +115,35 @@ def speeds(noisy: Image, names: list[str], device: torch.device, rounds: int) ->
 
 
 def curve(noisy: Image, clean: Image, name: str, device: torch.device, steps: int) -> dict[str, Any]:
-    """PSNR against steps and seconds of one preset, run without stopping, and where each rule would have stopped."""
-    rules = {"wmv": WindowedVariance(), "emv": MovingVariance()}
-    stops: dict[str, dict[str, float]] = {}
+    """PSNR against steps and seconds of one preset, run on past its stop rule, and what the rule would have returned."""
+    preset = PRESETS[name]
+    rule = stop_rule(preset)
+    stopped = 0
 
     def watch(index: int, output: Tensor, average: Tensor) -> dict[str, float]:
-        for rule_name, rule in rules.items():
-            if rule_name not in stops and rule.update(index, output, average):
-                found = rule.best()
-                assert found is not None
-                stops[rule_name] = {"stopped": index + 1, "chosen": found[0] + 1, "psnr": psnr(found[1], clean.pixels)}
+        nonlocal stopped
+        watched = average if preset.watch == "average" else output
+        if rule is not None and not stopped and rule.update(index, watched, average):
+            stopped = index + 1
         return {"raw": psnr(output, clean.pixels), "average": psnr(average, clean.pixels)}
 
-    solver = replace(DeepPrior(preset=name, device=str(device)), steps=steps, stop="off")
-    solution = solver.solve(noisy, inspect=watch)
-    history = solution.history
-    for rule_name, rule in rules.items():
-        found = rule.best()
-        if rule_name not in stops and found is not None:
-            stops[rule_name] = {"stopped": steps, "chosen": found[0] + 1, "psnr": psnr(found[1], clean.pixels)}
-    every = max(1, steps // 200)
+    total = min(steps, preset.steps)
+    history = DeepPrior(preset=name, device=str(device), steps=total, stop="off").solve(noisy, inspect=watch).history
+    passed = history[: stopped or total]
+    found = rule.best() if rule is not None else None
+    chosen = total if found is None else found[0] + 1
+    every = max(1, total // 150)
     return {
         "preset": name,
-        "steps": steps,
+        "steps": total,
         "seconds": history[-1]["seconds"],
-        "best_raw": max(record["raw"] for record in history),
-        "best_average": max(record["average"] for record in history),
-        "stops": stops,
-        "points": [{"step": i + 1, **history[i]} for i in range(every - 1, steps, every)],
+        "stopped": stopped or total,
+        "stopped_seconds": passed[-1]["seconds"],
+        "chosen": chosen,
+        "psnr": history[chosen - 1]["average"],
+        "best_raw": max(record["raw"] for record in passed),
+        "best_average": max(record["average"] for record in passed),
+        "points": [{"step": i + 1, **history[i]} for i in range(every - 1, total, every)],
     }
 
 
@@ -168,10 +167,8 @@ def _draw(result: dict[str, Any], path: Path) -> None:
             places = [point[key] for point in row["points"]]
             axis.plot(places, [point["average"] for point in row["points"]], color=f"C{number}", label=row["preset"])
             axis.plot(places, [point["raw"] for point in row["points"]], color=f"C{number}", alpha=0.35, linewidth=0.8)
-        chosen = row["stops"].get("wmv")
-        if chosen:
-            axes[0].plot(chosen["chosen"], chosen["psnr"], "o", color=f"C{number}")
-    axes[0].set(xlabel="steps", ylabel="PSNR, dB", title="average (bold), output (faint), chosen by ES-WMV (dot)")
+        axes[0].plot(row["chosen"], row["psnr"], "o", color=f"C{number}")
+    axes[0].set(xlabel="steps", ylabel="PSNR, dB", title="average (bold), output (faint), returned (dot)")
     axes[1].set(xlabel="seconds", xscale="log")
     axes[0].legend(frameon=False)
     figure.savefig(path, dpi=110)

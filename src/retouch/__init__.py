@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from retouch.evaluation.protocol import evaluate
     from retouch.image.errors import OptionError, PictureError, RetouchError
-    from retouch.image.files import open_image as open
+    from retouch.image.files import open_image as open  # noqa: A004
     from retouch.image.files import open_mask, save
     from retouch.image.image import Image
     from retouch.metrics import psnr, ssim

@@ -224,8 +224,13 @@ sys.exit(run_batch(task, here.NegativeOptions(), [{source!r}], {output!r},
 
 def _slow(folder: Path, *, pause: float, steps: int, keep: bool = False) -> subprocess.Popen[str]:
     code = _SLOW.format(
-        tests=str(Path(__file__).parent), pause=pause, steps=steps, keep=keep, source=f"{folder}/in", output=f"{folder}/out"
-    )  # fmt: skip
+        tests=str(Path(__file__).parent),
+        pause=pause,
+        steps=steps,
+        keep=keep,
+        source=f"{folder}/in",
+        output=f"{folder}/out",
+    )
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -285,3 +285,12 @@ def test_every_preset_can_be_chosen() -> None:
         for mask in masks
     }
     assert set(presets.PUBLISHED) | set(presets.LEAN) == chosen | {"inpaint-vase"}
+
+
+def test_a_warm_start_saves_steps() -> None:
+    clean = _picture(48, 64)
+    noisy = _noisy(clean)
+    cold = DeepPrior(preset="tiny", steps=25, device="cpu").solve(noisy).image
+    warm = DeepPrior(preset="tiny-warm", steps=25, device="cpu").solve(noisy).image
+    assert _psnr(warm, clean) > _psnr(cold, clean) + 1
+    assert _psnr(warm, clean) > _psnr(noisy, clean) + 3

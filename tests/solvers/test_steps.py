@@ -41,13 +41,42 @@ class Walk:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.floats(0, 0.99))
-def test_running_average_is_the_normalised_weighted_sum(values: list[float], weight: float) -> None:
+def test_running_average_follows_its_recursion(values: list[float], weight: float) -> None:
     average = RunningAverage(weight)
-    for value in values:
+    expected = values[0]
+    for count, value in enumerate(values):
         result = average.update(torch.tensor([value]))
-    weights = [weight ** (len(values) - 1 - i) for i in range(len(values))]
-    expected = sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
+        keep = min(weight, (1 + count) / (5 + count)) if count else 0.0
+        expected = keep * expected + (1 - keep) * value
     assert float(result) == pytest.approx(expected, abs=1e-5)
+
+
+def test_running_average_forgets_the_start_and_then_has_its_full_length() -> None:
+    average = RunningAverage(0.99)
+    for count in range(400):
+        result = average.update(torch.tensor([1.0 if count < 50 else 0.0]))
+        if count == 200:
+            assert float(result) < 0.01
+    average.update(torch.tensor([1.0]))
+    assert float(average.value or 0) == pytest.approx(0.01, abs=0.002)
+
+
+@pytest.mark.parametrize(("watch", "seen"), [("output", 0), ("average", 1)])
+def test_the_stop_rule_watches_what_it_is_told_to(watch: str, seen: int) -> None:
+    pairs: list[tuple[Tensor, Tensor]] = []
+    watched: list[Tensor] = []
+
+    class Spy(MovingVariance):
+        def update(self, index: int, output: Tensor, candidate: Tensor) -> bool:
+            watched.append(output)
+            return False
+
+    def note(index: int, output: Tensor, average: Tensor) -> dict[str, float]:
+        pairs.append((output, average))
+        return {}
+
+    Loop(total=5, stop=Spy(), watch=watch, inspect=note).run(Walk())  # type: ignore[arg-type]
+    assert all(torch.equal(pair[seen], one) for pair, one in zip(pairs, watched, strict=True))
 
 
 def test_average_of_a_constant_is_the_constant_from_the_first_step() -> None:

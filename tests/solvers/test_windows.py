@@ -23,9 +23,7 @@ def box(pixels: Tensor) -> Tensor:
 def test_equals_the_whole(height: int, width: int, side: int, halo: int, threads: int, in_place: bool) -> None:
     pixels = torch.rand(3, height, width)
     expected = box(pixels)
-    out, done, cancelled = map_windows(
-        box, pixels, halo=halo, side=max(side, halo), threads=threads, in_place=in_place
-    )
+    out, done, cancelled = map_windows(box, pixels, halo=halo, side=max(side, halo), threads=threads, in_place=in_place)
     assert torch.allclose(out, expected, atol=1e-6)
     assert (out is pixels) == in_place
     assert not cancelled

@@ -25,8 +25,8 @@ def parse(
     """Read command-line words: ``{"inputs": ..., "output": ..., group: {option: value}}``.
 
     ``groups``: dataclasses of ``option()`` fields, all shown in one help. ``several``: what the words without a flag
-    are called; ``single``: exactly one of them, ``least``: at least so many. ``output``: help of ``--output``, None if there is none. Shows the help
-    or what is wrong and raises ``SystemExit``, as parsers do.
+    are called; ``single``: exactly one of them, ``least``: at least so many. ``output``: help of ``--output``, None if
+    there is none. Shows the help or what is wrong and raises ``SystemExit``, as parsers do.
     """
     import tyro
 
@@ -43,7 +43,7 @@ def parse(
             about = tyro.conf.arg(metavar=field.metavar, help=field.help, help_behavior_hint=_hint(field))
             default = [] if field.required else [dataclasses.field(default=field.default)]
             fields.append((name, Annotated[field.type, about], *default))
-    parsed = tyro.cli(
+    parsed: Any = tyro.cli(
         dataclasses.make_dataclass("Call", fields, kw_only=True),
         prog=program,
         description=f"{description[:1].upper()}{description[1:]}.",

@@ -356,7 +356,7 @@ def _warnings_to(reporter: Reporter) -> Iterator[None]:
     """What the image room warns of (metadata that a format cannot hold) becomes a line; the rest is no news."""
     from retouch.image.files import PictureWarning
 
-    def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
         reporter.say(f"{reporter.label}: {message}")
 
     with warnings.catch_warnings():

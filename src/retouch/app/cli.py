@@ -6,14 +6,16 @@ wrong; 130 stopped by Ctrl-C.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from retouch.app import batch
 from retouch.app.arguments import parse
-from retouch.image.errors import OptionError, RetouchError, unknown
+from retouch.image.errors import OptionError, unknown
 from retouch.tasks import TASKS
 from retouch.tasks.base import Options, Task
 
@@ -24,17 +26,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     try:
         return _dispatch(words)
-    except RetouchError as error:
-        if debug:
-            traceback.print_exception(error)
-        print(f"retouch: {error}", file=sys.stderr)
-        return batch.WRONG_CALL if isinstance(error, OptionError) else batch.SOME_FAILED
     except KeyboardInterrupt:
         print("retouch: stopped by Ctrl-C", file=sys.stderr)
         return batch.INTERRUPTED
     except BrokenPipeError:  # the reader of our output left; nobody is there to be told
-        sys.stderr.close()
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  what is left to flush goes nowhere
         return batch.SOME_FAILED
+    except Exception as error:
+        if debug:
+            traceback.print_exception(error)
+        print(f"retouch: {batch.reason_of(error)}", file=sys.stderr)
+        return batch.WRONG_CALL if isinstance(error, OptionError) else batch.SOME_FAILED
 
 
 def _dispatch(words: list[str]) -> int:
@@ -73,7 +75,7 @@ class _Verb:
 def _verbs() -> dict[str, _Verb]:
     from retouch.app import compare_command, evaluate_command, methods_command
 
-    verbs = {task.name: _Verb(task.help, lambda words, task=task: _run_task(task, words)) for task in TASKS.values()}
+    verbs = {task.name: _Verb(task.help, partial(_run_task, task)) for task in TASKS.values()}
     verbs["compare"] = _Verb(compare_command.HELP, compare_command.run)
     verbs["evaluate"] = _Verb(evaluate_command.HELP, evaluate_command.run)
     verbs["methods"] = _Verb(methods_command.HELP, methods_command.run)

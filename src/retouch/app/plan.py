@@ -64,8 +64,8 @@ def make_plan(
 ) -> Plan:
     """Pair every picture with its output; nothing is written.
 
-    ``readable``, ``writable``: file name endings. ``ending``: of the output if ``--format`` asks for one (None keeps the
-    input's where it can be written, else PNG); ``same_endings`` are others of that format, which a name may keep.
+    ``readable``, ``writable``: file name endings. ``ending``: of the output if ``--format`` asks for one (None keeps
+    the input's where it can be written, else PNG); ``same_endings`` are others of that format, which a name may keep.
     ``guarded``: other files that must not be written over (mask, flash).
 
     Raises ``OptionError`` where the call cannot be right: two inputs for one output, an output that is an input, a file
@@ -105,7 +105,7 @@ def _expand(
     several = False
 
     def add(path: Path, place: Path) -> None:
-        found.setdefault(os.path.abspath(path), (path, place))
+        found.setdefault(_absolute(path), (path, place))
 
     def add_folder(folder: Path, typed: str) -> None:
         try:
@@ -131,7 +131,7 @@ def _expand(
             plan.failures.append((typed, "not a regular file"))
         elif glob.has_magic(typed):
             root = _fixed_part(typed)
-            matches = [Path(match) for match in sorted(glob.glob(typed, recursive=True))]
+            matches = [Path(match) for match in sorted(glob.glob(typed, recursive=True))]  # noqa: PTH207  Path.glob needs a root
             places = {match: match.relative_to(root) for match in matches if not _inside(match, output)}
             places = {match: place for match, place in places.items() if not any(map(is_junk, place.parts))}
             if not places:
@@ -157,10 +157,15 @@ def _fixed_part(pattern: str) -> Path:
     return Path(*parts[: min(fixed, len(parts) - 1)])
 
 
+def _absolute(path: Path) -> str:
+    """Without '..' and without following links: two links to one file are two files for the output."""
+    return os.path.abspath(path)  # noqa: PTH100
+
+
 def _inside(path: Path, folder: Path | None) -> bool:
     if folder is None or not folder.is_dir():
         return False
-    return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
+    return Path(_absolute(path)).is_relative_to(_absolute(folder))
 
 
 def _rename(place: Path, writable: Collection[str], ending: str | None, same_endings: Collection[str]) -> Path:
@@ -192,7 +197,7 @@ def _check_clashes(jobs: Sequence[Job]) -> None:
     folds_case = sys.platform in ("win32", "darwin")
     sources: dict[str, Path] = {}
     for job in jobs:
-        key = os.path.abspath(job.target)
+        key = _absolute(job.target)
         other = sources.setdefault(key.casefold() if folds_case else key, job.source)
         if other is not job.source:
             raise OptionError(f"{other} and {job.source} would both be written to {job.target}; do them in two calls")

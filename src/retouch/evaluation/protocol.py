@@ -87,11 +87,11 @@ def evaluate(
     that holds what an earlier call reached, and is brought up to date after each picture.
     Raises ``OptionError`` for a wrong option and ``RetouchError`` for data that cannot be used.
     """
-    report = None
-    for report, outcome in run_evaluation(name, data, make_options(**options), on_step=on_step, resume=resume):
+    rounds = run_evaluation(name, data, make_options(**options), on_step=on_step, resume=resume)
+    report, _ = next(rounds)
+    for _, outcome in rounds:
         if on_outcome is not None and outcome is not None:
             on_outcome(outcome)
-    assert report is not None
     return report
 
 
@@ -105,7 +105,7 @@ def run_evaluation(
 ) -> Iterator[tuple[Report, Outcome | None]]:
     """The evaluation picture by picture: the report so far, and what the method made of the last picture.
 
-    First comes the report with what an earlier run reached, and no outcome. See ``evaluate``.
+    The report is one object that grows. First it comes with what an earlier run reached, and no outcome.
     """
     if name == INPUT:
         if options.scale is not None:

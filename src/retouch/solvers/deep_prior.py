@@ -104,10 +104,9 @@ class DeepPrior:
             raise OptionError(f"{degradation!r} is not differentiable, so it cannot stand in the loss of a deep prior")
         preset = self.resolved(degradation)
         device = pick_device(self.device)
+        estimate = None if guide is None else guide.pixels.unsqueeze(0)
         if preset.code == "estimate":
             estimate = warm_start(measurement, degradation, noisy=self.task == "denoise", sigma=self.sigma)
-        else:
-            estimate = None if guide is None else guide.pixels.unsqueeze(0)
         process = Fit(
             measurement, degradation, preset, guide=estimate, device=device, seed=self.seed, precision=self.precision
         )
@@ -120,7 +119,8 @@ class DeepPrior:
         loop = Loop(
             total=preset.steps,
             average=average,
-            stop=_stop_rule(preset),
+            stop=stop_rule(preset),
+            watch=preset.watch,
             state_file=self.state_file,
             identity=self._identity(measurement, guide, degradation, preset, process.precision),
             on_step=on_step,

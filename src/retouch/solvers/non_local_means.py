@@ -124,6 +124,7 @@ class NonLocalMeans:
             for patch, distance in self._estimates
         ]
         tensor = torch.from_numpy(np.ascontiguousarray(np.mean(estimates, axis=0), dtype=np.float32))
+        tensor = tensor.reshape(array.shape)  # scikit-image drops sides of one pixel
         return tensor.unsqueeze(0) if grey else tensor.permute(2, 0, 1)
 
     def calibrated(self, measurement: Image) -> NonLocalMeans:

@@ -17,10 +17,11 @@ class Preset:
     """One named set of options.
 
     ``network``: arguments of ``Hourglass`` (without channels), or of ``DeepDecoder`` if ``decoder``. ``code``: what the
-    network is given: uniform noise in [0, .1), a mesh grid of coordinates, the guide picture, or noise beside a classical estimate (see ``warm_start``). ``code_noise``:
-    standard deviation of the normal noise that is added to the code at each step. ``average``: weight of the running
-    average of outputs, 0 for the last output. ``stop``: default stop rule ('wmv', 'emv' or 'off') with ``patience``.
-    ``faithful``: float32 is kept even where bfloat16 is faster.
+    network is given: uniform noise in [0, .1), a mesh grid of coordinates, the guide picture, or noise beside a classical
+    estimate (see ``warm_start``). ``code_noise``: standard deviation of the normal noise added to the code at each step.
+    ``average``: weight of the running average of outputs, 0 for the last output. ``stop``: default stop rule ('wmv',
+    'emv' or 'off') with ``patience``, and whether it watches outputs or their average. ``faithful``: float32 is kept
+    even where bfloat16 is faster.
     """
 
     network: dict[str, Any] = field(default_factory=dict)
@@ -30,6 +31,7 @@ class Preset:
     code_noise: float = 1 / 30
     average: float = 0.99
     stop: Literal["wmv", "emv", "off"] = "off"
+    watch: Literal["output", "average"] = "output"
     patience: int = 1000
     decoder: bool = False
     faithful: bool = False
@@ -109,7 +111,7 @@ def _hole(width: int, steps: int) -> Preset:
 _decoder = Preset(network={}, decoder=True, code_noise=0.0)
 
 LEAN: dict[str, Preset] = {
-    "denoise-normal": _lean(64, 4, 1500, stop="wmv", patience=300),
+    "denoise-normal": _lean(64, 4, 1500, stop="wmv", watch="average", patience=200),
     "denoise-quick": _lean(32, 4, 300),
     "dejpeg-normal": _lean(64, 4, 600, stop="wmv", patience=100),
     "dejpeg-quick": _lean(32, 4, 200, stop="wmv", patience=50),

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -86,44 +86,43 @@ class StopRule(Protocol):
 
 
 class RunningAverage:
-    """Exponential average of the outputs, debiased: ``a_t = sum_i w^(t-i) x_i / sum_i w^(t-i)``.
+    """Exponential average of the outputs whose memory grows with the run: ``a_t = w_t a_(t-1) + (1 - w_t) x_t``.
 
-    ``weight`` w as in Deep Image Prior's code (``exp_weight``, .99). Started at the first output, as there, the
-    average would still hold 5 % of it after 300 steps; dividing by the sum of the weights removes that.
+    ``weight``: where ``w_t = min(weight, (1 + t) / (5 + t))`` ends; Deep Image Prior's code uses .99 from the first
+    output on (``exp_weight``), which then still makes up 5 % of the average after 300 steps. Here the average covers
+    about the last quarter of the steps until it has reached its full length.
     """
 
     def __init__(self, weight: float = 0.99) -> None:
         if not 0 <= weight < 1:
             raise ValueError(f"weight lies in [0, 1), not {weight}")
         self.weight = weight
-        self._sum: Tensor | None = None
-        self._mass = 0.0
+        self.value: Tensor | None = None
+        self._count = 0
 
     def update(self, output: Tensor) -> Tensor:
         """Take one more output; returns the average so far."""
-        if self._sum is None:
-            self._sum = torch.zeros_like(output, dtype=torch.float32)
-        self._sum.mul_(self.weight).add_(output, alpha=1 - self.weight)
-        self._mass = self._mass * self.weight + (1 - self.weight)
-        return self._sum / self._mass
-
-    @property
-    def value(self) -> Tensor | None:
-        """The average so far, None before the first output."""
-        return None if self._sum is None else self._sum / self._mass
+        if self.value is None:
+            self.value = output.to(torch.float32, copy=True)
+        else:
+            keep = min(self.weight, (1 + self._count) / (5 + self._count))
+            self.value = torch.lerp(output.float(), self.value, keep)
+        self._count += 1
+        return self.value
 
     def state_dict(self) -> dict[str, Any]:
-        return {"sum": self._sum, "mass": self._mass}
+        return {"value": self.value, "count": self._count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._sum, self._mass = state["sum"], state["mass"]
+        self.value, self._count = state["value"], state["count"]
 
 
 @dataclass
 class Loop:
     """Runs a ``Process`` for ``total`` steps and finds the output to return.
 
-    ``average``: weight of the running average of outputs, 0 for none. ``stop``: a stop rule, or None.
+    ``average``: weight of the running average of outputs, 0 for none. ``stop``: a stop rule, or None;
+    ``watch``: whether it judges the outputs, as published, or their running average, which is what comes back.
     ``state_file``: where the whole state is written every ``save_seconds``, and read from if it is there: a run killed
     at any moment continues from it to the same result. It is removed when the run ends by itself.
     ``identity``: what the state must agree on to be continued (picture, options); another is refused.
@@ -134,6 +133,7 @@ class Loop:
     total: int
     average: float = 0.99
     stop: StopRule | None = None
+    watch: Literal["output", "average"] = "output"
     state_file: Path | None = None
     save_seconds: float = 20.0
     identity: str = ""
@@ -211,7 +211,8 @@ class Loop:
             record = {"loss": loss, "seconds": spent + now - began}
             stopping = False
             if self.stop is not None:
-                stopping = self.stop.update(index - 1, output, candidate)
+                watched = candidate if self.watch == "average" else output
+                stopping = self.stop.update(index - 1, watched, candidate)
                 record["variance"] = self.stop.value
             if self.inspect is not None:
                 record |= self.inspect(index - 1, output, candidate)

@@ -10,7 +10,6 @@ import dataclasses
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -105,14 +104,19 @@ def _plain(number: float | None) -> str:
     return f"{number:g}" if isinstance(number, float) else str(number)
 
 
-@cache
-def fields_of(options: type) -> dict[str, OptionField]:
+def fields_of(options: type[Options]) -> dict[str, OptionField]:
     """The options of a dataclass made with ``option()``, by name, in the order of their declaration."""
-    types = typing.get_type_hints(options, localns={"Image": Path, "Tensor": Path})
-    return {
-        field.name: OptionField(field.name, types[field.name], field.default, **field.metadata)
-        for field in dataclasses.fields(options)
-    }
+    known = _FIELDS.get(options)
+    if known is None:
+        types = typing.get_type_hints(options, localns={"Image": Path, "Tensor": Path})
+        known = _FIELDS[options] = {
+            field.name: OptionField(field.name, types[field.name], field.default, **field.metadata)
+            for field in dataclasses.fields(options)
+        }
+    return known
+
+
+_FIELDS: dict[type, dict[str, OptionField]] = {}  # resolving the types takes a millisecond, and every check needs them
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,10 +22,10 @@ def compare(
 ) -> Image:
     """A sheet of ``images`` side by side.
 
-    ``titles``: one over each. ``reference``: the picture as it should be; it is shown last, and PSNR and SSIM against it
-    (RGB, whole picture) are written under those of its size. ``difference``: a second row with what differs from the
-    reference, or from the first picture without one. Raises ``OptionError`` for an empty list, or titles that do not
-    fit it, and ``RetouchError`` where a difference is asked for between sizes that differ.
+    ``titles``: one over each. ``reference``: the picture as it should be; it is shown last, and PSNR and SSIM against
+    it (RGB, whole picture) are written under those of its size. ``difference``: a second row with what differs from
+    the reference, or from the first picture without one. Raises ``OptionError`` for an empty list, or titles that do
+    not fit it, and ``RetouchError`` where a difference is asked for between sizes that differ.
     """
     from retouch.image.sheet import difference_map, sheet
     from retouch.metrics import psnr, ssim

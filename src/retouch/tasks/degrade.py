@@ -84,7 +84,7 @@ def _run(image: Image, options: DegradeOptions, on_step: Listener | None) -> Ima
     import torch
 
     # the picture's content goes into the seed: pictures of a folder get different noise, whatever their order
-    digest = zlib.crc32(image.pixels.numpy())
+    digest = zlib.crc32(image.pixels.numpy().data)
     generator = torch.Generator().manual_seed((options.seed * 0x9E3779B97F4A7C15 + digest) % 2**63)
     links = options.links(generator)
     pixels, alpha = image.pixels[None], image.alpha[None] if image.alpha is not None else None

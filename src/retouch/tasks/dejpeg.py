@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,7 @@ def _residue(quality: int) -> float:
 
     A fit to photographs coded at quality 10 to 90 (their PSNR is 27.8, 30.1, 31.5, 32.4 dB at 10, 20, 30, 40).
     """
-    return 10.4 * (10 / quality) ** 0.4
+    return 10.4 * math.pow(10 / quality, 0.4)
 
 
 DEJPEG = Task(
@@ -108,7 +109,7 @@ DEJPEG = Task(
         ),
         Method(
             name="reapply",
-            summary="re-application of JPEG (Nosratinia 2001): compressed again at every shift by a pixel, and averaged",
+            summary="re-application of JPEG (Nosratinia 2001): compressed again at each shift by a pixel, and averaged",
             cost="about 3 seconds a megapixel",
             prefer="large pictures, many pictures, photographs; the result is always sound",
             seconds=lambda megapixels, device, options: 3 * megapixels,

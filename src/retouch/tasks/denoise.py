@@ -94,8 +94,8 @@ DENOISE = Task(
         ),
         Method(
             name="zero-shot",
-            summary="Zero-Shot Noise2Noise (Mansour and Heckel 2023): a small network learns from two half-size halves of "
-            "the picture",
+            summary="Zero-Shot Noise2Noise (Mansour and Heckel 2023): a small network learns from two half-size halves "
+            "of the picture",
             cost="about a minute for 256x256 pixels on a CPU, seconds on a GPU",
             prefer="noise that differs from pixel to pixel, without structure, of a level nobody knows",
             seconds=_zero_shot_seconds,

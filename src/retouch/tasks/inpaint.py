@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from retouch.image.errors import OptionError, RetouchError
 from retouch.tasks.base import Method, MethodOptions, Task, as_image, option
@@ -72,16 +72,14 @@ def _prior(network: Network) -> Fill:
     return fill
 
 
-def _classical(name: str) -> Fill:
+def _classical(name: Literal["biharmonic", "telea", "navier-stokes"]) -> Fill:
     def fill(image: Image, hole: Tensor, options: InpaintOptions, on_step: Listener | None) -> Image:
         from retouch.degradations.mask import FixedMask
         from retouch.solvers import classical
 
-        solver = {
-            "biharmonic": classical.Biharmonic,
-            "telea": classical.Telea,
-            "navier-stokes": classical.NavierStokes,
-        }[name]()
+        solver: classical.Biharmonic | classical.Telea = classical.Biharmonic()
+        if name != "biharmonic":
+            solver = classical.Telea() if name == "telea" else classical.NavierStokes()
         return solver.solve(image, FixedMask((~hole).float()), on_step=on_step).image
 
     return fill

@@ -1,4 +1,4 @@
-"""What the tasks share about the deep priors: how to run one, in tiles where memory asks for it, and how long it takes."""
+"""What the tasks share about methods that iterate: a deep prior, in tiles where memory asks for it, its time."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from retouch.image.image import Image
+    from retouch.image.resize import Kernel
     from retouch.solvers.steps import Listener
     from retouch.tasks.base import Source
 
@@ -40,7 +41,7 @@ def _enlarged(
     return run
 
 
-def _interpolation(kernel: str) -> Callable[[Image, UpscaleOptions, Listener | None], Image]:
+def _interpolation(kernel: Kernel) -> Callable[[Image, UpscaleOptions, Listener | None], Image]:
     def enlarge(image: Image, options: UpscaleOptions, on_step: Listener | None) -> Image:
         from retouch.image.resize import resize
 
@@ -74,8 +75,8 @@ UPSCALE = Task(
     methods=(
         Method(
             name="deep-prior",
-            summary="Deep Image Prior (Ulyanov et al. 2018): a large picture made by an untrained network, fitted so that "
-            "it is the small one when made smaller",
+            summary="Deep Image Prior (Ulyanov et al. 2018): a large picture made by an untrained network, fitted so "
+            "that it is the small one when made smaller",
             cost="minutes to hours; a GPU helps much; about 1 kB of memory a pixel of the large picture",
             prefer="small pictures with edges and repeated structure",
             seconds=prior_seconds("upscale"),
