@@ -22,7 +22,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import retouch
-from retouch.degradations.jpeg import Jpeg
 from retouch.degradations.noise import GaussianNoise
 from retouch.degradations.overlay import TextOverlay
 from retouch.degradations.resample import Downsample
@@ -32,6 +31,15 @@ from retouch.metrics import psnr, ssim
 from retouch.solvers.steps import Listener, Step
 
 SIDE = 256
+WORDS = """No training set and no
+download: what lies under
+these words is restored
+from the rest of this one
+picture. An untrained net
+is fitted to every pixel
+that can still be seen,
+and it goes on from there
+into what is hidden."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +54,14 @@ class Case:
     mend: Callable[[Listener], Image]
 
 
-def cases(side: int, effort: str) -> list[Case]:
-    """The four damaged photographs."""
+def cases(folder: Path, side: int, effort: str) -> list[Case]:
+    """The four damaged photographs; the JPEG is a real file in ``folder``."""
     generator = torch.Generator().manual_seed(0)
     noise_free = _crop(skimage.data.coffee(), 40, 150, side)
     noisy = _degrade(noise_free, GaussianNoise(25, clip=True), generator)
 
     written_on = _crop(skimage.data.astronaut(), 10, 95, side)
-    overlay = TextOverlay(
-        text="restored from this one picture alone", size=15, count=11, colour=(1.0, 0.95, 0.2), opacity=1.0
-    ).draw((side, side), generator)
+    overlay = TextOverlay(text=WORDS, size=0.075, colour="#ffe640", count=1).draw((side, side), generator)
     text = _degrade(written_on, overlay, generator)
     hidden = 1 - overlay.mask
 
@@ -63,7 +69,8 @@ def cases(side: int, effort: str) -> list[Case]:
     small = _degrade(large, Downsample(4, "bicubic"), generator)
 
     sharp = _crop(skimage.data.rocket(), 90, 190, side)
-    blocky = _degrade(sharp, Jpeg(10), generator)
+    sharp.save(folder / "4-damaged.jpg", quality=10)
+    blocky = retouch.open(folder / "4-damaged.jpg")
 
     return [
         Case(
@@ -94,8 +101,8 @@ def cases(side: int, effort: str) -> list[Case]:
             "JPEG, quality 10",
             sharp,
             blocky,
-            lambda: retouch.dejpeg(blocky, method="tv"),
-            "total variation",
+            lambda: retouch.dejpeg(blocky, method="reapply"),
+            "JPEG re-application",
             lambda listen: retouch.dejpeg(blocky, method="deep-prior", effort=effort, on_step=listen),
         ),
     ]
@@ -114,7 +121,7 @@ def main() -> None:
     captions: list[list[str]] = []
     pairs: list[tuple[Image, Image, str]] = []
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn()
-    for number, case in enumerate(cases(arguments.side, arguments.effort), start=1):
+    for number, case in enumerate(cases(arguments.output, arguments.side, arguments.effort), start=1):
         began = time.monotonic()
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task(case.title, total=None, loss="")

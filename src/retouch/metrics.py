@@ -7,6 +7,7 @@ the defaults, on values in [0, 1] without rounding.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -17,6 +18,7 @@ from retouch.image.color import luma
 from retouch.image.image import Image
 
 _WINDOW, _SIGMA, _K1, _K2 = 11, 1.5, 0.01, 0.03
+_STRIP_PIXELS = 1 << 20  # worked on at once: a picture of 60 megapixels in float64 would take gigabytes
 
 
 def psnr(
@@ -35,9 +37,11 @@ def psnr(
 
     Raises ``ValueError`` if sizes or channels differ, or nothing is left inside the border.
     """
-    first, second = _prepare(a, b, shave, channel, quantize)
-    error = float((first - second).square().mean())
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+    total, count = 0.0, 0
+    for first, second in _strips(a, b, shave, channel, quantize, 1):
+        total += float((first - second).square().sum())
+        count += first.numel()
+    return math.inf if total == 0 else 10 * math.log10(255**2 * count / total)
 
 
 def ssim(
@@ -53,12 +57,7 @@ def ssim(
     Gaussian window of 11x11, sigma 1.5, only where it fits ('valid'), K1 = .01, K2 = .03, range 0..255, the mean over
     positions and channels. Arguments as in ``psnr``; ``ValueError`` too if a side inside the border is under 11 pixels.
     """
-    first, second = _prepare(a, b, shave, channel, quantize)
-    if min(first.shape[-2:]) < _WINDOW:
-        raise ValueError(
-            f"SSIM needs at least {_WINDOW}x{_WINDOW} pixels inside the border, got {tuple(first.shape[-2:])}"
-        )
-    offsets = torch.arange(_WINDOW, dtype=first.dtype) - _WINDOW // 2
+    offsets = torch.arange(_WINDOW, dtype=torch.float64) - _WINDOW // 2
     window = torch.exp(-offsets.square() / (2 * _SIGMA**2))
     window /= window.sum()
 
@@ -67,19 +66,30 @@ def ssim(
         return F.conv2d(x, window.view(1, 1, 1, -1)).squeeze(1)
 
     c1, c2 = (_K1 * 255) ** 2, (_K2 * 255) ** 2
-    mean_a, mean_b = blur(first), blur(second)
-    var_a = blur(first.square()) - mean_a.square()
-    var_b = blur(second.square()) - mean_b.square()
-    covariance = blur(first * second) - mean_a * mean_b
-    top = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
-    bottom = (mean_a.square() + mean_b.square() + c1) * (var_a + var_b + c2)
-    return float((top / bottom).mean())
+    total, count = 0.0, 0
+    for first, second in _strips(a, b, shave, channel, quantize, _WINDOW):
+        mean_a, mean_b = blur(first), blur(second)
+        var_a = blur(first.square()) - mean_a.square()
+        var_b = blur(second.square()) - mean_b.square()
+        covariance = blur(first * second) - mean_a * mean_b
+        top = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+        bottom = (mean_a.square() + mean_b.square() + c1) * (var_a + var_b + c2)
+        total += float((top / bottom).sum())
+        count += top.numel()
+    return total / count
 
 
-def _prepare(a: Image | Tensor, b: Image | Tensor, shave: int, channel: str, quantize: bool) -> tuple[Tensor, Tensor]:
-    """Both as float64 ``(C, H, W)`` on 0..255 by the convention asked for."""
+def _strips(
+    a: Image | Tensor, b: Image | Tensor, shave: int, channel: str, quantize: bool, window: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Strips of both as float64 ``(C, h, W)`` on 0..255 by the convention asked for.
+
+    Neighbours share ``window - 1`` rows, so that each position of a window lies in exactly one of them.
+    """
     if channel not in ("rgb", "y"):
         raise ValueError(f"channel is 'rgb' or 'y', not {channel!r}")
+    if shave < 0:
+        raise ValueError(f"the border to leave out is 0 pixels or more, not {shave}")
     planes = []
     for picture in (a, b):
         x = picture.pixels if isinstance(picture, Image) else picture
@@ -87,18 +97,29 @@ def _prepare(a: Image | Tensor, b: Image | Tensor, shave: int, channel: str, qua
             x = x[0]
         if x.ndim != 3:
             raise ValueError(f"takes (C, H, W) or (1, C, H, W), got {tuple(x.shape)}")
-        x = x.detach().cpu().double() * 255
-        if quantize:
-            x = x.clamp(0, 255).round()
-        if channel == "y":
-            x = luma(x / 255) * 255
-            if quantize:
-                x = x.round()
-        planes.append(x)
+        planes.append(x.detach())
     if planes[0].shape != planes[1].shape:
         raise ValueError(f"pictures differ in size: {tuple(planes[0].shape)} and {tuple(planes[1].shape)}")
-    if shave:
-        planes = [x[:, shave:-shave, shave:-shave] for x in planes]
-    if planes[0].numel() == 0:
+    height, width = (side - 2 * shave for side in planes[0].shape[1:])
+    if min(height, width) < 1:
         raise ValueError(f"nothing is left inside a border of {shave} pixels")
-    return planes[0], planes[1]
+    if min(height, width) < window:
+        raise ValueError(f"SSIM needs at least {window}x{window} pixels inside the border, got {height}x{width}")
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height - window + 1, rows):
+        bottom = min(top + rows + window - 1, height)
+        first, second = (
+            _values(x[:, shave + top : shave + bottom, shave : shave + width], channel, quantize) for x in planes
+        )
+        yield first, second
+
+
+def _values(x: Tensor, channel: str, quantize: bool) -> Tensor:
+    x = x.cpu().double() * 255
+    if quantize:
+        x = x.clamp(0, 255).round()
+    if channel == "y":
+        x = luma(x / 255) * 255
+        if quantize:
+            x = x.round()
+    return x

@@ -299,6 +299,25 @@ def test_compare_makes_a_sheet_and_a_page(tmp_path: Path) -> None:
     assert "data:image/" in page
 
 
+def test_scores_under_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    from retouch.image import sheet as module
+
+    seen: dict[str, object] = {}
+    drawn = module.sheet
+    monkeypatch.setattr(module, "sheet", lambda rows, **options: seen.update(options) or drawn(rows, **options))
+    reference = Image(torch.full((3, 16, 16), 0.5))
+    off = Image(torch.full((3, 16, 16), 0.6))  # 20 dB
+    tiny = Image(torch.zeros(3, 4, 4))
+    retouch.compare([reference, off, tiny], reference=reference, titles=["a", "b", "c"])
+    captions = seen["captions"]
+    assert isinstance(captions, list)
+    first, second, third, last = captions[0]
+    assert (first, third, last) == ("identical", "", "")
+    assert second.startswith("20.00 dB, SSIM 0.9")
+    retouch.compare([tiny], reference=Image(torch.full((3, 4, 4), 0.1)))
+    assert seen["captions"] == [["20.00 dB", ""]]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "reason"),
     [

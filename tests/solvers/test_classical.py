@@ -151,7 +151,7 @@ def test_reapplication_needs_no_grid_at_the_corner() -> None:
 
 def test_reapplication_with_real_jpeg() -> None:
     """The same thing done the slow way: shift, code and decode with Pillow, shift back, average."""
-    image = jpeg(CAMERA, 20)
+    image = jpeg(CAMERA * 0.6 + 0.2, 20)  # away from black and white, where a decoder clips
     out = JpegReapplication(quality=20).solve(image).image.pixels[0].numpy() * 255
     array = image.to_array(8)
     total = np.zeros(array.shape)
@@ -163,8 +163,8 @@ def test_reapplication_with_real_jpeg() -> None:
                 decoded = np.asarray(PillowImage.open(buffer), dtype=np.float64)
             total += decoded[dy : dy + array.shape[0], dx : dx + array.shape[1]]
     difference = np.abs(out - total / 64)[8:-8, 8:-8]
-    assert difference.mean() < 0.1  # libjpeg rounds each decoded picture to whole levels
-    assert difference.max() < 1.5
+    assert difference.mean() < 0.2  # libjpeg rounds each decoded picture to whole levels
+    assert np.quantile(difference, 0.999) < 1.5
 
 
 @pytest.mark.parametrize("quality", [10, 75, 95])
@@ -228,7 +228,8 @@ def test_guide_without_noise_helps_more_than_the_picture_itself() -> None:
     y = Image(noisy(FACE * 0.4, 20))
     guided = GuidedFilter().solve(y, guide=Image(FACE)).image.pixels
     by_itself = GuidedFilter().solve(y, guide=y).image.pixels
-    assert psnr(guided, FACE * 0.4) > psnr(by_itself, FACE * 0.4) + 3
+    assert psnr(guided, FACE * 0.4) > psnr(y.pixels, FACE * 0.4) + 15
+    assert psnr(guided, FACE * 0.4) > psnr(by_itself, FACE * 0.4) + 10
 
 
 def test_guide_may_be_grey_and_must_fit() -> None:
@@ -311,19 +312,17 @@ def test_filling_has_more_than_eight_bits(solver: Any) -> None:
     assert torch.allclose(out, clean[0, 31, 5:60], atol=2e-3)
 
 
-def test_biharmonic_is_that_of_scikit_image_in_windows_too() -> None:
+def test_biharmonic_is_that_of_scikit_image_in_windows_too(monkeypatch: pytest.MonkeyPatch) -> None:
     degradation = RandomPixels(missing=0.3).draw((128, 128), torch.Generator().manual_seed(0))
     y = degradation(CAMERA[None])[0]
     expected = inpaint_biharmonic(y[0].numpy(), degradation.mask[0].numpy() == 0)
     one = Biharmonic().solve(Image(y), degradation)
     assert np.abs(one.image.pixels[0].numpy() - expected).max() < 1e-4
-    original, classical._SIDE = classical._SIDE, 64
-    try:
-        parts = Biharmonic().solve(Image(y), degradation)
-    finally:
-        classical._SIDE = original
+    monkeypatch.setattr(classical, "_SIDE", 64)
+    parts = Biharmonic().solve(Image(y), degradation)
     assert (one.steps, parts.steps) == (1, 4)
-    assert torch.allclose(parts.image.pixels, one.image.pixels, atol=1e-3)
+    # scikit-image clips to the range of what is known, which is another one in each window
+    assert float((parts.image.pixels - one.image.pixels).abs().mean()) < 1e-3
 
 
 @pytest.mark.parametrize("solver", INPAINTERS)

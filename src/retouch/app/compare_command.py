@@ -60,7 +60,8 @@ def run(words: list[str]) -> int:
             raise OptionError(f"--output {output}: this is an input ({path}); it would be written over, choose another")
     check_writable(output, format="png" if is_page else None)
     images: list[Image] = [open_picture(path, options.max_pixels) for path in paths]
-    titles = [path.name for path in paths]
+    names = [path.name for path in paths]
+    titles = names if len(set(names)) == len(names) else [str(path) for path in paths]
     reference = open_picture(options.reference, options.max_pixels) if options.reference is not None else None
     if is_page:
         if reference is not None:

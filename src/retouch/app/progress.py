@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from retouch.solvers.steps import Step
 
-_PLAIN_SECONDS = 10.0  # a log file wants a line now and then, not one a step
+_PLAIN_SECONDS = 30.0  # a log file wants a line now and then, not one a step
 
 
 def duration(seconds: float) -> str:
@@ -91,6 +91,8 @@ class Reporter:
         """One step of the file at work."""
         if step.note:
             self.say(f"{self.label}: {step.note}")
+        if step.index == 0:  # a note before the first step
+            return
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=step.index, total=step.total, state=_state(step))
         elif time.monotonic() - self._told >= _PLAIN_SECONDS:

@@ -107,7 +107,7 @@ class TotalVariation(_Denoiser):
     def _filter(self, array: NDArray[np.float32], sigma: float) -> NDArray[Any]:
         from skimage.restoration import denoise_tv_chambolle
 
-        out: NDArray[Any] = denoise_tv_chambolle(
+        out: NDArray[Any] = denoise_tv_chambolle(  # type: ignore[no-untyped-call]
             array,
             weight=self.strength * sigma,
             eps=0.0,
@@ -121,9 +121,9 @@ class TotalVariation(_Denoiser):
 class Bilateral(_Denoiser):
     """Bilateral filter: a mean weighted by distance in space and in colour.
 
-    ``strength``: deviation in colour as a multiple of sigma, None for 3 on grey and 4.5 on colour, where the differences
-    of three channels add up. ``space``: deviation in pixels; the reach is twice that. The defaults are the best over
-    training photographs with sigma 15 to 50.
+    ``strength``: deviation in colour as a multiple of sigma, None for 3 on grey and 4.5 on colour, where the
+    differences of three channels add up. ``space``: deviation in pixels; the reach is twice that. The defaults are the
+    best over training photographs with sigma 15 to 50.
 
     Tomasi, Manduchi, "Bilateral filtering for gray and color images", ICCV 1998.
     """
@@ -171,7 +171,7 @@ class JpegReapplication:
     def solve(
         self, measurement: Image, degradation: Degradation | None = None, *, on_step: Listener | None = None
     ) -> Solution:
-        """Take out blocks and ringing. Raises ``OptionError`` where neither the file nor ``quality`` tells the tables."""
+        """Take out blocks and ringing. Raises ``OptionError`` if neither the file nor ``quality`` tells the tables."""
         check_denoising("re-application of JPEG", degradation or Identity())
         tables, halved = self._tables(measurement)
         luma, chroma = (torch.tensor(table, dtype=torch.float32).view(1, 64, 1, 1) / 255 for table in tables)
@@ -256,8 +256,8 @@ class GuidedFilter:
     smoothness: float = 5.1
 
     def __post_init__(self) -> None:
-        if self.radius < 1 or not self.smoothness > 0:
-            raise OptionError("radius must be at least 1 and smoothness above 0")
+        if self.radius < 1 or not self.smoothness >= 0.5:
+            raise OptionError("radius must be at least 1 and smoothness at least 0.5")
 
     def solve(
         self,
@@ -275,8 +275,10 @@ class GuidedFilter:
         channels = measurement.channels
 
         def smooth(both: Tensor) -> Tensor:
-            source, reference = _array(both[:channels]), _array(both[channels:])
-            return _tensor(cv2.ximgproc.guidedFilter(reference, source, self.radius, (self.smoothness / 255) ** 2))
+            # on the 0..255 scale: OpenCV takes a covariance of the guide with a determinant below 1e-6 for singular,
+            # and on the 0..1 scale that is most of them
+            source, reference = _array(255 * both[:channels]), _array(255 * both[channels:])
+            return _tensor(cv2.ximgproc.guidedFilter(reference, source, self.radius, self.smoothness**2)) / 255
 
         stacked = torch.cat([measurement.pixels, guide.pixels])
         return _by_windows(measurement, stacked, smooth, 2 * self.radius + 1, on_step=on_step)
@@ -377,11 +379,11 @@ def _by_windows(
     function: Any,
     halo: int,
     *,
-    side: int = _SIDE,
+    side: int | None = None,
     threads: int | None = None,
     on_step: Listener | None,
 ) -> Solution:
-    """``function`` from ``stacked`` (the pixels first, then whatever it needs besides) to the pixels of the solution."""
+    """``function`` from ``stacked`` (the pixels, then whatever it needs besides) to the pixels of the solution."""
     channels = measurement.channels
 
     def padded(patch: Tensor) -> Tensor:
@@ -389,7 +391,7 @@ def _by_windows(
         return torch.cat([function(patch), patch[channels:]]) if patch.shape[0] > channels else function(patch)
 
     pixels, windows, cancelled = map_windows(
-        padded, stacked, halo=halo, side=max(side, halo), threads=threads, on_step=on_step
+        padded, stacked, halo=halo, side=max(side or _SIDE, halo), threads=threads, on_step=on_step
     )
     image = replace(measurement, pixels=clip_in_place(pixels[:channels]))
     return Solution(image, windows, "cancelled" if cancelled else "direct")

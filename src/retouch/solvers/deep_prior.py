@@ -141,7 +141,8 @@ class DeepPrior:
         return f"{digest.hexdigest()} {degradation.scale} {preset} {self.seed} {precision}"
 
 
-def _stop_rule(preset: Preset) -> StopRule | None:
+def stop_rule(preset: Preset) -> StopRule | None:
+    """The rule that a preset names, ready to start; None for 'off'."""
     if preset.stop == "wmv":
         return WindowedVariance(patience=preset.patience)
     if preset.stop == "emv":

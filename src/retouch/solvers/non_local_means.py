@@ -157,7 +157,7 @@ class NonLocalMeans:
 
         # scikit-image finds out from the name of this option that the last axis holds the channels
         grid: dict[str, Any] = {**_GRID, "channel_axis": (-1,)}
-        _, (tested, losses) = calibrate_denoiser(
+        _, (tested, losses) = calibrate_denoiser(  # type: ignore[no-untyped-call]
             np.ascontiguousarray(crop), denoise, grid, approximate_loss=True, extra_output=True
         )
         best = tested[int(np.argmin(losses))]

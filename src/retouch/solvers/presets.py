@@ -16,12 +16,12 @@ from torch import Tensor
 class Preset:
     """One named set of options.
 
-    ``network``: arguments of ``Hourglass`` (without channels), or of ``DeepDecoder`` if ``decoder``. ``code``: what the
-    network is given: uniform noise in [0, .1), a mesh grid of coordinates, the guide picture, or noise beside a classical
-    estimate (see ``warm_start``). ``code_noise``: standard deviation of the normal noise added to the code at each step.
-    ``average``: weight of the running average of outputs, 0 for the last output. ``stop``: default stop rule ('wmv',
-    'emv' or 'off') with ``patience``, and whether it watches outputs or their average. ``faithful``: float32 is kept
-    even where bfloat16 is faster.
+    ``network``: arguments of ``Hourglass`` (without channels), or of ``DeepDecoder`` if ``decoder``. ``code``: what
+    the network is given: uniform noise in [0, .1), a mesh grid of coordinates, the guide picture, or noise beside a
+    classical estimate (see ``warm_start``). ``code_noise``: standard deviation of the normal noise added to the code at
+    each step. ``average``: weight of the running average of outputs, 0 for the last output. ``stop``: default stop rule
+    ('wmv', 'emv' or 'off') with ``patience``, and whether it watches outputs or their average. ``faithful``: float32 is
+    kept even where bfloat16 is faster.
     """
 
     network: dict[str, Any] = field(default_factory=dict)

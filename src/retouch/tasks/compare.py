@@ -28,7 +28,6 @@ def compare(
     not fit it, and ``RetouchError`` where a difference is asked for between sizes that differ.
     """
     from retouch.image.sheet import difference_map, sheet
-    from retouch.metrics import psnr, ssim
 
     shown = [as_image(image) for image in images]
     if not shown:
@@ -40,10 +39,7 @@ def compare(
     yardstick = shown[0]
     if reference is not None:
         yardstick = as_image(reference)
-        captions = [
-            f"{psnr(image, yardstick):.2f} dB, SSIM {ssim(image, yardstick):.4f}" if _alike(image, yardstick) else ""
-            for image in shown
-        ]
+        captions = [_score(image, yardstick) if _alike(image, yardstick) else "" for image in shown]
         shown.append(yardstick)
         names.append("reference")
         captions.append("")
@@ -77,3 +73,14 @@ def compare_page(images: Sequence[Source], *, titles: Sequence[str], page_title:
 
 def _alike(one: Image, other: Image) -> bool:
     return one.pixels.shape == other.pixels.shape
+
+
+def _score(image: Image, reference: Image) -> str:
+    from retouch.metrics import psnr, ssim
+
+    if bool((image.pixels == reference.pixels).all()):
+        return "identical"
+    ratio = f"{psnr(image, reference):.2f} dB"
+    if min(image.height, image.width) < 11:  # the window of SSIM
+        return ratio
+    return f"{ratio}, SSIM {ssim(image, reference):.4f}"

@@ -119,9 +119,9 @@ DEJPEG = Task(
         Method(
             name="tv",
             summary="total variation (Rudin, Osher, Fatemi 1992; Chambolle 2004), as strong as the quality asks",
-            cost="about 2 seconds a megapixel",
+            cost="about 3 seconds a megapixel",
             prefer="drawings and screenshots",
-            seconds=lambda megapixels, device, options: 2 * megapixels,
+            seconds=lambda megapixels, device, options: 3 * megapixels,
             rank=20,
             run=_tv,
         ),

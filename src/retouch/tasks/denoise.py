@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from retouch.tasks.base import Method, MethodOptions, Task, as_image, option
-from retouch.tasks.iterate import deep_prior, note, prior_seconds, window_side
+from retouch.tasks.iterate import deep_prior, note, operations_per_second, prior_seconds, window_side
 
 if TYPE_CHECKING:
     from retouch.image.image import Image
@@ -59,9 +59,14 @@ def _zero_shot(image: Image, options: DenoiseOptions, on_step: Listener | None) 
 
 
 def _zero_shot_seconds(megapixels: float, device: str, options: Any) -> float:
-    """Measured: 60 s for 2000 steps of 256x256 on two cores, of which a part does not grow with the size."""
-    speed = {"cuda": 60.0, "mps": 8.0}.get(device, 1.0)
-    return 5 + 900 * megapixels / speed
+    """Three passes a step, forward and backward, over the crop; then one pass over the whole picture."""
+    from retouch.solvers.zero_shot import EFFORTS
+
+    effort = EFFORTS[options.effort]
+    operations = 2 * 22_275 * (effort.width / 48) ** 2  # of one pass, for a pixel
+    speed = operations_per_second(device, faithful=effort.faithful)
+    pixels = min(megapixels * 1e6, effort.crop**2)
+    return effort.steps * (0.003 + 9 * operations * pixels / speed) + operations * megapixels * 1e6 / speed
 
 
 def _tv(image: Image, options: DenoiseOptions, on_step: Listener | None) -> Image:
@@ -96,7 +101,7 @@ DENOISE = Task(
             name="zero-shot",
             summary="Zero-Shot Noise2Noise (Mansour and Heckel 2023): a small network learns from two half-size halves "
             "of the picture",
-            cost="about a minute for 256x256 pixels on a CPU, seconds on a GPU",
+            cost="about a minute on a CPU whatever the size (paper: much more), seconds on a GPU",
             prefer="noise that differs from pixel to pixel, without structure, of a level nobody knows",
             seconds=_zero_shot_seconds,
             rank=40,
@@ -106,9 +111,9 @@ DENOISE = Task(
         Method(
             name="nlm",
             summary="non-local means (Buades et al. 2005): averages patches of the picture that look alike",
-            cost="a few seconds a megapixel; memory stays bounded whatever the size",
+            cost="about 2 seconds a megapixel; memory stays bounded whatever the size",
             prefer="large pictures, many pictures, light noise; the result is always sound",
-            seconds=lambda megapixels, device, options: 8 * megapixels,
+            seconds=lambda megapixels, device, options: 2.5 * megapixels,
             rank=30,
             run=_nlm,
         ),
@@ -125,9 +130,9 @@ DENOISE = Task(
         Method(
             name="tv",
             summary="total variation (Rudin, Osher, Fatemi 1992; Chambolle 2004): flattens what is not an edge",
-            cost="about 2 seconds a megapixel",
+            cost="about 3 seconds a megapixel",
             prefer="drawings, diagrams and other pictures of flat areas",
-            seconds=lambda megapixels, device, options: 2 * megapixels,
+            seconds=lambda megapixels, device, options: 3 * megapixels,
             rank=5,
             run=_tv,
         ),

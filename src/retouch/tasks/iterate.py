@@ -160,12 +160,18 @@ def prior_seconds(task: Task, network: Network = "hourglass") -> Callable[[float
         scale = getattr(options, "scale", 1)
         preset = PRESETS[choose(task, options.effort, network, scale=scale)]
         step = _operations(preset) * megapixels * 1e6 * scale**2
-        # measured: 65 GFLOP/s on two cores in float32, 2.4 times that in bfloat16, 30 TFLOP/s on a large GPU
-        speed = {"cuda": 3e13, "mps": 1e12}.get(device, 3.3e10 * (os.cpu_count() or 1) * (1 if preset.faithful else 2))
+        speed = operations_per_second(device, faithful=preset.faithful)
         overhead = 0.02  # of a step on any device, whatever the size
         return preset.steps * (overhead + step / speed)
 
     return seconds
+
+
+def operations_per_second(device: str, *, faithful: bool) -> float:
+    """Speed of convolutions: 65 GFLOP/s on two cores in float32, twice that in bfloat16, 30 TFLOP/s on a GPU."""
+    if device == "cpu":
+        return 3.3e10 * (os.cpu_count() or 1) * (1 if faithful else 2)
+    return 1e12 if device == "mps" else 3e13
 
 
 def _operations(preset: Preset) -> float:
