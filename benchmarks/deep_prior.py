@@ -127,8 +127,7 @@ def curve(noisy: Image, clean: Image, name: str, device: torch.device, steps: in
 
     def watch(index: int, output: Tensor, average: Tensor) -> dict[str, float]:
         nonlocal stopped
-        watched = average if preset.watch == "average" else output
-        if rule is not None and not stopped and rule.update(index, watched, average):
+        if rule is not None and not stopped and rule.update(index, output, average):
             stopped = index + 1
         return {"raw": psnr(output, clean.pixels), "average": psnr(average, clean.pixels)}
 

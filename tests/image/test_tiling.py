@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from retouch.image.errors import Cancelled, RetouchError
+from retouch.image.errors import Cancelled, OptionError, RetouchError
 from retouch.image.tiling import plan, run_tiled
 
 
@@ -130,3 +131,101 @@ def test_tells_every_tile_and_can_be_cancelled() -> None:
 def test_a_senseless_tile_is_refused(tile: object) -> None:
     with pytest.raises(ValueError, match="tile"):
         run_tiled(_blur, torch.rand(1, 1, 9, 9), tile=tile, overlap=4)  # type: ignore[arg-type]
+
+
+@given(
+    st.integers(1, 400), st.integers(1, 200), st.integers(0, 30), st.sampled_from([1, 2, 4, 8]), st.sampled_from([1, 2])
+)
+def test_aligned_tiles_start_on_the_grid(length: int, tile: int, overlap: int, align: int, divisor: int) -> None:
+    scale = Fraction(1, divisor)
+    align = math.lcm(align, divisor)
+    spans = plan(length, tile, overlap, align)
+    total = torch.zeros(math.ceil(length * scale))
+    for span in spans:
+        assert span.start % align == 0
+        weights = span.weights(scale)
+        total[span.start // divisor :][: len(weights)] += weights
+    assert float((total - 1).abs().max()) < 1e-6
+    assert spans[-1].stop == length
+    if tile - 2 * math.ceil(overlap / align) * align >= align:
+        assert max(span.stop - span.start for span in spans) <= tile
+
+
+@pytest.mark.parametrize("size", [(70, 94), (71, 93), (33, 101)])
+def test_tiled_equals_whole_for_a_function_with_strides(size: tuple[int, int]) -> None:
+    def coarse(x: Tensor) -> Tensor:
+        return F.interpolate(F.avg_pool2d(_blur(x), 4), scale_factor=4, mode="nearest")
+
+    x = torch.rand(1, 2, *size, generator=torch.Generator().manual_seed(2))
+    whole = run_tiled(coarse, x, tile="off", overlap=8, multiple=4)
+    assert whole.shape == x.shape
+    assert torch.allclose(run_tiled(coarse, x, tile=45, overlap=9, multiple=4), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(70, 94), (71, 93), (1, 77)])
+def test_tiled_equals_whole_when_it_shrinks(size: tuple[int, int]) -> None:
+    def shrink(x: Tensor) -> Tensor:
+        return F.avg_pool2d(_blur(x), 2)
+
+    x = torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(3))
+    whole = run_tiled(shrink, x, tile="off", overlap=8, scale=Fraction(1, 2))
+    assert whole.shape[2:] == (math.ceil(size[0] / 2), math.ceil(size[1] / 2))
+    assert torch.allclose(run_tiled(shrink, x, tile=40, overlap=8, scale=Fraction(1, 2)), whole, atol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 80), st.integers(1, 80), st.integers(18, 60), st.integers(0, 8), st.sampled_from([1, 3, 8]))
+def test_tiled_identity_is_the_identity(height: int, width: int, tile: int, overlap: int, multiple: int) -> None:
+    tile = max(tile, 2 * math.ceil(overlap / multiple) * multiple + 1)
+    x = torch.rand(1, 1, height, width, generator=torch.Generator().manual_seed(tile))
+    result = run_tiled(lambda part: part, x, tile=tile, overlap=overlap, multiple=multiple)
+    assert result.shape == x.shape
+    assert float((result - x).abs().max()) < 1e-6
+
+
+def test_a_single_tile_is_told_and_can_be_cancelled() -> None:
+    told: list[tuple[int, int]] = []
+    run_tiled(_blur, torch.rand(1, 1, 20, 20), overlap=8, on_tile=lambda i, n: told.append((i, n)))
+    assert told == [(1, 1)]
+    with pytest.raises(Cancelled):
+        run_tiled(_blur, torch.rand(1, 1, 20, 20), overlap=8, on_tile=lambda i, n: False)
+
+
+def test_tells_the_tiles_that_it_fell_back_to() -> None:
+    _, function = _only_up_to(90, MemoryError())
+    told: list[tuple[int, int]] = []
+    x = torch.rand(1, 1, 100, 100)
+    run_tiled(function, x, tile="off", overlap=8, on_tile=lambda i, n: told.append((i, n)))  # type: ignore[arg-type]
+    assert told == [(i + 1, len(told)) for i in range(len(told))]
+    assert len(told) > 1
+
+
+def test_does_not_shrink_tiles_until_the_overlap_fills_them() -> None:
+    sides, function = _only_up_to(0, MemoryError())
+    with pytest.raises(RetouchError, match="out of memory even"):
+        run_tiled(function, torch.rand(1, 1, 600, 600), overlap=32)  # type: ignore[arg-type]
+    assert min(sides) > 96  # three overlaps
+
+
+def test_an_explicit_tile_that_its_overlap_fills_is_refused() -> None:
+    with pytest.raises(OptionError, match="--tile 16 is too small"):
+        run_tiled(_blur, torch.rand(1, 1, 100, 100), tile=16, overlap=8)
+    x = torch.rand(1, 1, 16, 12)  # no matter where one tile is enough
+    assert torch.equal(run_tiled(_blur, x, tile=16, overlap=8), _blur(x))
+
+
+def test_keeps_no_graph() -> None:
+    weight = torch.ones(1, requires_grad=True)
+    result = run_tiled(lambda x: x * weight, torch.rand(1, 50, 50), tile=40, overlap=4)
+    assert not result.requires_grad
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 9, 9), (9, 9), (1, 0, 9)])
+def test_a_senseless_shape_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="takes"):
+        run_tiled(_blur, torch.rand(shape), overlap=4)
+
+
+def test_a_function_of_another_scale_is_refused() -> None:
+    with pytest.raises(ValueError, match="not into sides of"):
+        run_tiled(_blur, torch.rand(1, 20, 20), overlap=4, scale=2)

@@ -29,6 +29,7 @@ def _tiny_presets(monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = replace(TINY, network={"width": 16, "layers": 3}, decoder=True, code_noise=0.0)
     monkeypatch.setitem(PRESETS, "tiny-decoder", decoder)
     monkeypatch.setitem(PRESETS, "tiny-guide", replace(TINY, network={**TINY.network, "input_depth": 3}, code="guide"))
+    monkeypatch.setitem(PRESETS, "tiny-three", replace(TINY, networks=3))
     monkeypatch.setitem(PRESETS, "tiny-warm", replace(TINY, code="estimate"))
     monkeypatch.setitem(PRESETS, "tiny-grid", replace(TINY, network={**TINY.network, "input_depth": 2}, code="grid"))
 
@@ -151,16 +152,27 @@ def test_stops_by_itself_near_its_best(stop: str) -> None:
     assert solution.history[-1]["psnr"] == quality[-1]
 
 
-def test_a_run_that_was_killed_ends_like_one_that_was_not(tmp_path: Path) -> None:
+def test_several_networks_give_their_mean() -> None:
     noisy = _noisy(_picture())
-    whole = DeepPrior(preset="tiny", steps=30, stop="wmv", device="cpu").solve(noisy)
+    three = DeepPrior(preset="tiny-three", steps=5, device="cpu", seed=4).solve(noisy)
+    alone = [DeepPrior(preset="tiny", steps=5, device="cpu", seed=seed).solve(noisy) for seed in (4, 5, 6)]
+    mean = torch.stack([solution.image.pixels for solution in alone]).mean(0)
+    assert torch.allclose(three.image.pixels, mean, atol=1e-5)
+    losses = [solution.history[-1]["loss"] for solution in alone]
+    assert three.history[-1]["loss"] == pytest.approx(sum(losses) / 3)
+
+
+@pytest.mark.parametrize("preset", ["tiny", "tiny-three", "tiny-decoder"])
+def test_a_run_that_was_killed_ends_like_one_that_was_not(tmp_path: Path, preset: str) -> None:
+    noisy = _noisy(_picture())
+    whole = DeepPrior(preset=preset, steps=30, stop="wmv", device="cpu").solve(noisy)
 
     def kill(step: Step) -> bool:
         if step.index == 11:
             raise KeyboardInterrupt
         return True
 
-    solver = DeepPrior(preset="tiny", steps=30, stop="wmv", device="cpu", state_file=tmp_path / "s")
+    solver = DeepPrior(preset=preset, steps=30, stop="wmv", device="cpu", state_file=tmp_path / "s")
     cancelled = solver.solve(noisy, on_step=lambda step: step.index < 11)
     assert cancelled.stopped_because == "cancelled"
     with pytest.raises(RetouchError, match="another picture"):

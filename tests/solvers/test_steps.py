@@ -61,24 +61,6 @@ def test_running_average_forgets_the_start_and_then_has_its_full_length() -> Non
     assert float(average.value or 0) == pytest.approx(0.01, abs=0.002)
 
 
-@pytest.mark.parametrize(("watch", "seen"), [("output", 0), ("average", 1)])
-def test_the_stop_rule_watches_what_it_is_told_to(watch: str, seen: int) -> None:
-    pairs: list[tuple[Tensor, Tensor]] = []
-    watched: list[Tensor] = []
-
-    class Spy(MovingVariance):
-        def update(self, index: int, output: Tensor, candidate: Tensor) -> bool:
-            watched.append(output)
-            return False
-
-    def note(index: int, output: Tensor, average: Tensor) -> dict[str, float]:
-        pairs.append((output, average))
-        return {}
-
-    Loop(total=5, stop=Spy(), watch=watch, inspect=note).run(Walk())  # type: ignore[arg-type]
-    assert all(torch.equal(pair[seen], one) for pair, one in zip(pairs, watched, strict=True))
-
-
 def test_average_of_a_constant_is_the_constant_from_the_first_step() -> None:
     average = RunningAverage(0.99)
     assert float(average.update(torch.tensor([0.7]))) == pytest.approx(0.7)

@@ -159,11 +159,11 @@ class _Runner:
         except (MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
-            tried = min(self.limit, max(x.shape[2:]))
             if self.explicit:
                 raise RetouchError(
-                    f"out of memory with tiles of {tried} pixels; give a smaller --tile, or --tile auto"
+                    f"out of memory with tiles of {self.limit} pixels; give a smaller --tile, or --tile auto"
                 ) from error
+            tried = min(self.limit, max(x.shape[2:]))
             if tried // 2 < self.smallest:
                 raise RetouchError(f"out of memory even with tiles of {tried} pixels") from error
             self.limit = tried // 2

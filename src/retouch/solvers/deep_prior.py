@@ -27,7 +27,7 @@ from retouch.networks.deep_decoder import DeepDecoder
 from retouch.networks.hourglass import Hourglass
 from retouch.solvers.device import autocast, fast_bfloat16, pick_device
 from retouch.solvers.presets import PRESETS, Effort, Preset, Task, choose
-from retouch.solvers.steps import Listener, Loop, Solution, StopRule
+from retouch.solvers.steps import Listener, Loop, Process, Solution, StopRule
 from retouch.solvers.stopping import MovingVariance, WindowedVariance
 from retouch.solvers.warm_start import warm_start
 
@@ -107,9 +107,11 @@ class DeepPrior:
         estimate = None if guide is None else guide.pixels.unsqueeze(0)
         if preset.code == "estimate":
             estimate = warm_start(measurement, degradation, noisy=self.task == "denoise", sigma=self.sigma)
-        process = Fit(
-            measurement, degradation, preset, guide=estimate, device=device, seed=self.seed, precision=self.precision
-        )
+        fits = [
+            Fit(measurement, degradation, preset, guide=estimate, device=device, seed=seed, precision=self.precision)
+            for seed in range(self.seed, self.seed + preset.networks)
+        ]
+        process: Process = fits[0] if len(fits) == 1 else Committee(fits)
         average = preset.average
         resized = measurement if degradation.scale == 1 else replace(measurement, alpha=None)
 
@@ -120,9 +122,8 @@ class DeepPrior:
             total=preset.steps,
             average=average,
             stop=stop_rule(preset),
-            watch=preset.watch,
             state_file=self.state_file,
-            identity=self._identity(measurement, guide, degradation, preset, process.precision),
+            identity=self._identity(measurement, guide, degradation, preset, fits[0].precision),
             on_step=on_step,
             preview=picture,
             inspect=inspect,
@@ -245,6 +246,25 @@ class Fit:
         self.generator.set_state(state["generator"])
         self.good = copy.copy(state["good"])
         self.good_loss, self.last = state["good_loss"], state["last"]
+
+
+class Committee:
+    """Several fits side by side as one ``Process``; its output is their mean, whose errors partly cancel."""
+
+    def __init__(self, fits: list[Fit]) -> None:
+        self.fits = fits
+
+    def step(self, index: int) -> tuple[float, Tensor]:
+        results = [fit.step(index) for fit in self.fits]
+        loss = sum(loss for loss, _ in results) / len(results)
+        return loss, torch.stack([output for _, output in results]).mean(0)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"fits": [fit.state_dict() for fit in self.fits]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for fit, part in zip(self.fits, state["fits"], strict=True):
+            fit.load_state_dict(part)
 
 
 def _code(

@@ -20,8 +20,9 @@ class Preset:
     the network is given: uniform noise in [0, .1), a mesh grid of coordinates, the guide picture, or noise beside a
     classical estimate (see ``warm_start``). ``code_noise``: standard deviation of the normal noise added to the code at
     each step. ``average``: weight of the running average of outputs, 0 for the last output. ``stop``: default stop rule
-    ('wmv', 'emv' or 'off') with ``patience``, and whether it watches outputs or their average. ``faithful``: float32 is
-    kept even where bfloat16 is faster.
+    ('wmv', 'emv' or 'off') with ``patience``, and whether it watches outputs or their average. ``networks``: how
+    many networks, of other weights and codes, are fitted side by side; the output is their mean (the paper averages two
+    runs). ``faithful``: float32 is kept even where bfloat16 is faster.
     """
 
     network: dict[str, Any] = field(default_factory=dict)
@@ -31,8 +32,8 @@ class Preset:
     code_noise: float = 1 / 30
     average: float = 0.99
     stop: Literal["wmv", "emv", "off"] = "off"
-    watch: Literal["output", "average"] = "output"
     patience: int = 1000
+    networks: int = 1
     decoder: bool = False
     faithful: bool = False
 
@@ -111,9 +112,9 @@ def _hole(width: int, steps: int) -> Preset:
 _decoder = Preset(network={}, decoder=True, code_noise=0.0)
 
 LEAN: dict[str, Preset] = {
-    "denoise-normal": _lean(64, 4, 1500, stop="wmv", watch="average", patience=200),
-    "denoise-quick": _lean(32, 4, 300),
-    "dejpeg-normal": _lean(64, 4, 600, stop="wmv", patience=100),
+    "denoise-normal": _lean(32, 4, 500, stop="wmv", patience=100, networks=3),
+    "denoise-quick": _lean(32, 4, 300, stop="wmv", patience=50),
+    "dejpeg-normal": _lean(32, 4, 500, stop="wmv", patience=100, networks=3),
     "dejpeg-quick": _lean(32, 4, 200, stop="wmv", patience=50),
     "upscale-normal": _lean(64, 4, 1500, code_noise=0.03),
     "upscale-quick": _lean(32, 4, 400, code_noise=0.03),

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -121,8 +121,7 @@ class RunningAverage:
 class Loop:
     """Runs a ``Process`` for ``total`` steps and finds the output to return.
 
-    ``average``: weight of the running average of outputs, 0 for none. ``stop``: a stop rule, or None;
-    ``watch``: whether it judges the outputs, as published, or their running average, which is what comes back.
+    ``average``: weight of the running average of outputs, 0 for none. ``stop``: a stop rule, or None.
     ``state_file``: where the whole state is written every ``save_seconds``, and read from if it is there: a run killed
     at any moment continues from it to the same result. It is removed when the run ends by itself.
     ``identity``: what the state must agree on to be continued (picture, options); another is refused.
@@ -133,7 +132,6 @@ class Loop:
     total: int
     average: float = 0.99
     stop: StopRule | None = None
-    watch: Literal["output", "average"] = "output"
     state_file: Path | None = None
     save_seconds: float = 20.0
     identity: str = ""
@@ -211,8 +209,7 @@ class Loop:
             record = {"loss": loss, "seconds": spent + now - began}
             stopping = False
             if self.stop is not None:
-                watched = candidate if self.watch == "average" else output
-                stopping = self.stop.update(index - 1, watched, candidate)
+                stopping = self.stop.update(index - 1, output, candidate)
                 record["variance"] = self.stop.value
             if self.inspect is not None:
                 record |= self.inspect(index - 1, output, candidate)

@@ -45,6 +45,13 @@ def _nlm(image: Image, options: DenoiseOptions, on_step: Listener | None) -> Ima
     return solver.solve(image, on_step=on_step).image
 
 
+def _ensemble(image: Image, options: DenoiseOptions, on_step: Listener | None) -> Image:
+    """The mean of two methods whose errors have little in common: a fitted network, and averages of alike patches."""
+    fitted = deep_prior("denoise", image, options, on_step)
+    averaged = _nlm(image, options, None)
+    return image.with_pixels((fitted.pixels + averaged.pixels) / 2)
+
+
 def _zero_shot(image: Image, options: DenoiseOptions, on_step: Listener | None) -> Image:
     from retouch.solvers.zero_shot import ZeroShotNoise2Noise
 
@@ -87,6 +94,18 @@ DENOISE = Task(
     options=DenoiseOptions,
     methods=(
         Method(
+            name="ensemble",
+            summary="the mean of deep-prior and nlm: what only one of them gets wrong is halved",
+            cost="like deep-prior: minutes to hours; a GPU helps much; about 1 kB of memory a pixel",
+            prefer="the best this task can do on a small picture without a trained network",
+            seconds=lambda megapixels, device, options: (
+                2.5 * megapixels + prior_seconds("denoise")(megapixels, device, options)
+            ),
+            rank=60,
+            run=_ensemble,
+            iterative=True,
+        ),
+        Method(
             name="deep-prior",
             summary="Deep Image Prior (Ulyanov et al. 2018): an untrained network is fitted to the picture and stopped "
             "by itself before it learns the noise",
@@ -104,7 +123,7 @@ DENOISE = Task(
             cost="about a minute on a CPU whatever the size (paper: much more), seconds on a GPU",
             prefer="noise that differs from pixel to pixel, without structure, of a level nobody knows",
             seconds=_zero_shot_seconds,
-            rank=40,
+            rank=30,
             run=_zero_shot,
             iterative=True,
         ),
@@ -114,7 +133,7 @@ DENOISE = Task(
             cost="about 2 seconds a megapixel; memory stays bounded whatever the size",
             prefer="large pictures, many pictures, light noise; the result is always sound",
             seconds=lambda megapixels, device, options: 2.5 * megapixels,
-            rank=30,
+            rank=40,
             run=_nlm,
         ),
         Method(

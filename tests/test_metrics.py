@@ -1,0 +1,187 @@
+"""PSNR and SSIM against hand-computed values, scikit-image and the published rows of the bicubic baseline."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import Tensor
+
+import retouch.metrics
+from retouch.image.color import luma
+from retouch.image.files import open_image
+from retouch.image.image import Image
+from retouch.image.resize import bicubic
+from retouch.metrics import psnr, ssim
+
+
+def _there_and_back(x: Tensor, scale: int) -> Tensor:
+    return bicubic(bicubic(x, scale=Fraction(1, scale)), scale=scale)
+
+
+def _cropped(array: np.ndarray[Any, Any], scale: int) -> Tensor:
+    height, width = (side // scale * scale for side in array.shape[:2])
+    return torch.from_numpy(array[:height, :width].copy()).permute(2, 0, 1)[None] / 255
+
+
+# bicubic x2, x3, x4; published: Set5 33.66/.9299 30.39/.8682 28.42/.8104, Set14 30.24/.8688 27.55/.7742 26.00/.7027
+SET5 = {2: (33.66, 0.9299), 3: (30.39, 0.8682), 4: (28.42, 0.8104)}
+SET14_Y = {2: (30.23, 0.8687), 3: (27.54, 0.7736), 4: (26.00, 0.7019)}
+SET14_RGB = {2: (30.24, 0.8688), 3: (27.55, 0.7742), 4: (26.00, 0.7027)}
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize(
+    ("name", "rounded", "expected"),
+    [("set5", "y", SET5), ("set5", "rgb", SET5), ("set14", "y", SET14_Y), ("set14", "rgb", SET14_RGB)],
+)
+def test_the_bicubic_rows_of_the_papers(
+    shared_data: Path, name: str, rounded: str, expected: dict[int, tuple[float, float]], scale: int
+) -> None:
+    """The picture is rounded to 8 bits as Y only ("y"), or as RGB and again as Y; the grey 'bridge' is used raw."""
+    scores = []
+    for path in sorted((shared_data / "test" / name).glob("*.png")):
+        x = open_image(path).pixels[None]
+        x = x[:, :, : x.shape[2] // scale * scale, : x.shape[3] // scale * scale]
+        y = _there_and_back(x, scale)
+        if rounded == "y":
+            x, y = luma(x), luma(y)
+        scores.append([f(y, x, shave=scale, channel="y", quantize=True) for f in (psnr, ssim)])
+    assert len(scores) == {"set5": 5, "set14": 14}[name]
+    means = np.mean(scores, axis=0)
+    assert means[0] == pytest.approx(expected[scale][0], abs=0.0101)
+    assert means[1] == pytest.approx(expected[scale][1], abs=0.0005)
+
+
+@pytest.mark.parametrize(
+    ("name", "y", "rgb"),
+    [
+        ("chelsea", (31.4630, 0.80544), (30.1835, 0.78675)),
+        ("astronaut", (26.8631, 0.84242), (25.3942, 0.81239)),
+    ],
+)
+def test_bicubic_x4_of_sample_photographs(name: str, y: tuple[float, float], rgb: tuple[float, float]) -> None:
+    """The Y numbers were checked with scikit-image on the rounded arrays, cropped to where its window fits."""
+    x = _cropped(getattr(skimage.data, name)(), 4)
+    back = _there_and_back(x, 4)
+    how: dict[str, Any] = {"shave": 4, "channel": "y", "quantize": True}
+    assert psnr(back, x, **how) == pytest.approx(y[0], abs=1e-3)
+    assert ssim(back, x, **how) == pytest.approx(y[1], abs=1e-4)
+    assert psnr(back, x) == pytest.approx(rgb[0], abs=1e-3)
+    assert ssim(back, x) == pytest.approx(rgb[1], abs=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width", "channels"), [(11, 11, 1), (40, 27, 3), (64, 90, 3)])
+def test_equals_scikit_image(height: int, width: int, channels: int) -> None:
+    generator = torch.Generator().manual_seed(height)
+    a = torch.rand(channels, height, width, generator=generator, dtype=torch.float64)
+    b = (a + 0.1 * torch.randn(a.shape, generator=generator, dtype=torch.float64)).clamp(0, 1)
+    first, second = (x.permute(1, 2, 0).numpy() * 255 for x in (a, b))
+    assert psnr(a, b) == pytest.approx(peak_signal_noise_ratio(first, second, data_range=255), abs=1e-9)
+    _, full = structural_similarity(
+        first,
+        second,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=255,
+        channel_axis=2,
+        full=True,
+    )
+    assert ssim(a, b) == pytest.approx(full[5:-5, 5:-5].mean(), abs=1e-9)
+
+
+def test_psnr_by_hand() -> None:
+    a = torch.zeros(1, 4, 4)
+    b = a + 10 / 255
+    assert psnr(a, b) == pytest.approx(20 * math.log10(255 / 10), abs=1e-5)
+    one = a.clone()
+    one[0, 1, 1] = 1.0  # one pixel of sixteen is wrong by all
+    assert psnr(a, one) == pytest.approx(10 * math.log10(16))
+    assert psnr(a, one, shave=1) == pytest.approx(10 * math.log10(4))
+
+
+def test_the_channel_and_the_rounding_are_heeded() -> None:
+    a = torch.full((3, 12, 12), 0.5)
+    b = a + 0.4 / 255
+    assert psnr(a, b, quantize=True) == math.inf  # 127.5 and 127.9 both become 128
+    assert psnr(a, b) == pytest.approx(20 * math.log10(255 / 0.4), abs=1e-3)
+    red = a.clone()
+    red[0] += 0.1
+    assert psnr(a, red) == pytest.approx(20 - 10 * math.log10(1 / 3), abs=1e-4)
+    # a tenth of red is 6.5481 steps of Y
+    assert psnr(a, red, channel="y") == pytest.approx(20 * math.log10(255 / 6.5481), abs=1e-4)
+    over = a + 1
+    assert psnr(over, torch.ones(3, 12, 12), quantize=True) == math.inf  # rounding to 8 bits clips
+    grey = torch.rand(1, 12, 12)
+    assert psnr(grey, grey * 0.9, channel="y") == psnr(grey, grey * 0.9)
+
+
+def test_equal_pictures() -> None:
+    x = torch.rand(3, 16, 16)
+    assert psnr(x, x) == math.inf
+    assert ssim(x, x) == pytest.approx(1)
+    flat = torch.zeros(1, 16, 16)
+    assert ssim(flat, flat) == pytest.approx(1)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(11, 40), st.integers(11, 40), st.integers(0, 2**31))
+def test_symmetric_and_bounded(height: int, width: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    a, b = (torch.rand(1, height, width, generator=generator) for _ in range(2))
+    assert psnr(a, b) == pytest.approx(psnr(b, a))
+    assert ssim(a, b) == pytest.approx(ssim(b, a))
+    assert -1 <= ssim(a, b) < 1
+
+
+def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.rand(3, 70, 33, generator=generator) for _ in range(2))
+    for channel in ("rgb", "y"):
+        how: dict[str, Any] = {"channel": channel, "shave": 3, "quantize": True}
+        whole = psnr(a, b, **how), ssim(a, b, **how)
+        with monkeypatch.context() as patch:
+            patch.setattr(retouch.metrics, "_STRIP_PIXELS", 200)
+            assert (psnr(a, b, **how), ssim(a, b, **how)) == pytest.approx(whole, abs=1e-12)
+
+
+def test_takes_images_and_batches_of_one() -> None:
+    a, b = torch.rand(3, 12, 12), torch.rand(3, 12, 12)
+    assert psnr(Image(a), b[None]) == psnr(a, b)
+    assert ssim(Image(a), Image(b)) == ssim(a[None], b)
+
+
+@pytest.mark.parametrize("metric", [psnr, ssim])
+@pytest.mark.parametrize(
+    ("a", "b", "options", "message"),
+    [
+        ((1, 20, 20), (1, 20, 21), {}, "differ in size"),
+        ((3, 20, 20), (1, 20, 20), {}, "differ in size"),
+        ((3, 20, 20), (1, 20, 20), {"channel": "y"}, "differ in size"),
+        ((1, 20, 20), (1, 20, 20), {"shave": 10}, "nothing is left"),
+        ((1, 20, 20), (1, 20, 20), {"shave": -1}, "border"),
+        ((2, 1, 20, 20), (2, 1, 20, 20), {}, "takes"),
+        ((20, 20), (20, 20), {}, "takes"),
+        ((3, 20, 20), (3, 20, 20), {"channel": "cb"}, "channel is"),
+    ],
+)
+def test_refuses(metric: Any, a: tuple[int, ...], b: tuple[int, ...], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        metric(torch.rand(a), torch.rand(b), **options)
+
+
+@pytest.mark.parametrize(("height", "width", "shave"), [(10, 40, 0), (40, 10, 0), (16, 16, 3)])
+def test_ssim_needs_its_window(height: int, width: int, shave: int) -> None:
+    x = torch.rand(1, height, width)
+    with pytest.raises(ValueError, match="at least 11x11"):
+        ssim(x, x, shave=shave)
