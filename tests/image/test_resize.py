@@ -162,6 +162,16 @@ def test_a_flat_picture_stays_flat(kernel: Kernel, size: tuple[int, int]) -> Non
     assert torch.allclose(result, torch.full_like(result, 0.3), atol=1e-6)
 
 
+@pytest.mark.parametrize("kernel", [k for k in KERNELS if k != "box"])  # the box holds one of its two ends only
+@pytest.mark.parametrize("size", [(7, 31), (40, 5), (17, 23)])
+def test_a_mirrored_picture_gives_the_mirrored_result(kernel: Kernel, size: tuple[int, int]) -> None:
+    x = torch.rand(1, 1, 13, 19, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    result = resize(x, size, kernel=kernel)
+    for dims in ([2], [3], [2, 3]):
+        assert torch.allclose(resize(x.flip(dims), size, kernel=kernel), result.flip(dims), atol=1e-12)
+    assert torch.allclose(resize(x.mT, size[::-1], kernel=kernel), result.mT, atol=1e-12)
+
+
 def test_autocast_costs_no_precision_and_half_comes_back_as_float() -> None:
     x = torch.rand(1, 3, 40, 30)
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -340,3 +340,22 @@ def test_too_little_memory_means_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     assert steps[-1].total > 2
     with pytest.raises(OptionError, match="--state"):
         retouch.denoise(_picture(), method="deep-prior", effort="quick", state=Path("x.state"))
+
+
+def test_a_small_hole_in_a_large_picture_is_filled_from_its_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    from retouch.solvers.deep_prior import DeepPrior
+    from retouch.solvers.steps import Solution
+
+    seen: list[tuple[int, int]] = []
+
+    def solve(self: DeepPrior, measurement: Image, *_: object, **__: object) -> Solution:
+        seen.append((measurement.height, measurement.width))
+        return Solution(measurement.with_pixels(torch.full_like(measurement.pixels, 0.25)), 1, "steps")
+
+    monkeypatch.setattr(DeepPrior, "solve", solve)
+    image = Image(torch.full((3, 400, 500), 0.75))
+    mask = torch.zeros(1, 400, 500)
+    mask[:, 150:160, 20:40] = 1
+    filled = retouch.inpaint(image, mask, method="deep-prior", device="cpu")
+    assert seen == [(10 + 2 * 96, 40 + 96)]
+    assert torch.equal(filled.pixels, torch.where(mask > 0, 0.25, 0.75).expand(3, -1, -1))

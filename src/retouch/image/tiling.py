@@ -87,15 +87,15 @@ def run_tiled(
     """Apply ``function`` to ``x`` tile by tile; same result as at once if its receptive field fits the overlap.
 
     ``function``: ``(1, C, h, w)`` -> ``(1, C', h * scale, w * scale)``, called with sides that are multiples of
-    ``multiple`` (padded by reflection, by the edge where a side is too short, and cropped again) cut out at multiples of
-    it. ``x``: ``(C, H, W)`` or ``(1, C, H, W)``; the result has as many dimensions, is detached and lies on the CPU; its
-    sides are ``scale`` times those of ``x``, rounded up. ``tile``: side in pixels, with the overlap; 'auto' starts at
-    ``AUTO_TILE`` and halves when memory runs out; 'off' takes the picture whole, and halves likewise. ``on_tile``:
+    ``multiple`` (padded by reflection, by the edge where a side is too short, and cropped again), cut out at multiples
+    of it. ``x``: ``(C, H, W)`` or ``(1, C, H, W)``; the result has as many dimensions, is detached and lies on the CPU;
+    its sides are ``scale`` times those of ``x``, rounded up. ``tile``: side in pixels, with the overlap; 'auto' starts
+    at ``AUTO_TILE`` and halves when memory runs out; 'off' takes the picture whole, and halves likewise. ``on_tile``:
     called with (tiles done, tiles in all).
 
     Raises ``Cancelled`` if ``on_tile`` returns False, ``OptionError`` for a tile that its overlap fills, and
-    ``RetouchError`` if memory runs out with a tile size that was given, or with the smallest one. Memory: input, output,
-    and what ``function`` needs for one tile.
+    ``RetouchError`` if memory runs out with a tile size that was given, or with the smallest one. Memory: input,
+    output, and what ``function`` needs for one tile.
     """
     batched = x if x.ndim == 4 else x.unsqueeze(0)
     if batched.ndim != 4 or batched.shape[0] != 1 or batched.numel() == 0:

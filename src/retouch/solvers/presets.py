@@ -20,9 +20,9 @@ class Preset:
     the network is given: uniform noise in [0, .1), a mesh grid of coordinates, the guide picture, or noise beside a
     classical estimate (see ``warm_start``). ``code_noise``: standard deviation of the normal noise added to the code at
     each step. ``average``: weight of the running average of outputs, 0 for the last output. ``stop``: default stop rule
-    ('wmv', 'emv' or 'off') with ``patience``, and whether it watches outputs or their average. ``networks``: how
-    many networks, of other weights and codes, are fitted side by side; the output is their mean (the paper averages two
-    runs). ``faithful``: float32 is kept even where bfloat16 is faster.
+    ('wmv', 'emv' or 'off') with ``patience``. ``networks``: how many networks, of other weights and codes, are fitted
+    side by side; the output is their mean (the paper averages two runs). ``faithful``: float32 is kept even where
+    bfloat16 is faster.
     """
 
     network: dict[str, Any] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -67,9 +67,24 @@ def _prior(network: Network) -> Fill:
             assert kept is not None
             return FixedMask(kept)
 
-        return deep_prior("inpaint", image, options, on_step, network=network, degrade=lose, kept=(~hole).float())
+        rows, columns = _around(hole.any(2)[0]), _around(hole.any(1)[0])
+        part = replace(image, pixels=image.pixels[:, rows, columns].contiguous(), alpha=None)
+        kept = (~hole[:, rows, columns]).float()
+        filled = deep_prior("inpaint", part, options, on_step, network=network, degrade=lose, kept=kept)
+        pixels = image.pixels.clone()
+        pixels[:, rows, columns] = filled.pixels
+        return image.with_pixels(pixels)
 
     return fill
+
+
+_CONTEXT = 96
+
+
+def _around(marked: Tensor) -> slice:
+    """The marked stretch of a side with some of its surroundings: a small hole does not need the whole photograph."""
+    places = marked.nonzero()
+    return slice(max(0, int(places.min()) - _CONTEXT), int(places.max()) + 1 + _CONTEXT)
 
 
 def _classical(name: Literal["biharmonic", "telea", "navier-stokes"]) -> Fill:

@@ -118,7 +118,11 @@ def _by_tiles(
         pixels = planes[0, : image.channels].contiguous()
         further = planes[0, image.channels :]
         part = further[:1] if kept is not None else None
-        if stopped or (part is not None and not bool(part.any())):
+        nothing_to_do = part is not None and (bool(part.all()) or not bool(part.any()))
+        if nothing_to_do and not stopped:
+            steps = solver.resolved(degrade(part)).steps
+            listen(Step(steps, steps))
+        if stopped or nothing_to_do:
             return pixels[None] if scale == 1 else resize(pixels[None], scale=scale)
         with_flash = Picture(further[-guide.channels :].contiguous()) if guide is not None else None
         return solver.solve(Picture(pixels), degrade(part), guide=with_flash, on_step=listen).image.pixels[None]
@@ -162,7 +166,8 @@ def prior_seconds(task: Task, network: Network = "hourglass") -> Callable[[float
         step = _operations(preset) * megapixels * 1e6 * scale**2
         speed = operations_per_second(device, faithful=preset.faithful)
         overhead = 0.02  # of a step on any device, whatever the size
-        return preset.steps * (overhead + step / speed)
+        steps = preset.steps * preset.networks * (0.5 if preset.stop != "off" else 1)  # stop rules end about halfway
+        return steps * (overhead + step / speed)
 
     return seconds
 
