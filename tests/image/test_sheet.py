@@ -58,6 +58,15 @@ def test_a_small_picture_is_enlarged_pixel_by_pixel() -> None:
     assert _find(page, _rgb(large)) == (y, x + 256 + 12)
 
 
+def test_a_small_picture_grows_no_larger_than_the_others_of_its_row() -> None:
+    """Another row leaves room to enlarge it seven times, but beside its original it is seen at the original's size."""
+    small, original, large = _noise(64, 64, seed=1), _noise(256, 256, seed=2), _noise(300, 450, seed=3)
+    page = sheet([[small, original], [large]])
+    _find(page, _rgb(small).repeat(4, axis=0).repeat(4, axis=1))
+    _find(page, _rgb(original))
+    _find(page, _rgb(large))
+
+
 def test_a_large_picture_is_shrunk_to_the_cell() -> None:
     flat = Image(torch.full((3, 900, 1200), 0.4))
     canvas = _rgb(sheet([[flat]], cell=300))
@@ -124,6 +133,13 @@ def test_words_stay_off_the_neighbours() -> None:
 def test_any_text_is_drawn(title: str, caption: str) -> None:
     page = sheet([[Image(torch.zeros(1, 8, 8))]], column_titles=[title], captions=[[caption]], row_titles=[caption])
     assert page.width < 400
+
+
+def test_an_accent_that_the_font_lacks_costs_no_letter() -> None:
+    """Whatever the font holds, an accented letter is not drawn as the box that stands for one it lacks."""
+    picture = Image(torch.zeros(1, 8, 8))
+    accented, boxed = (_rgb(sheet([[picture]], column_titles=[letter])) for letter in ("ü", "中"))
+    assert not np.array_equal(accented, boxed)
 
 
 def test_works_without_freetype(monkeypatch: pytest.MonkeyPatch) -> None:
