@@ -1,0 +1,72 @@
+"""The demo and the benchmark run and write what they promise; their steps are cut to two."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import retouch
+from retouch.solvers.deep_prior import DeepPrior
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def _script(path: str, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> ModuleType:
+    original = DeepPrior.resolved
+    monkeypatch.setattr(
+        DeepPrior, "resolved", lambda self, degradation=None: dataclasses.replace(original(self, degradation), steps=2)
+    )
+    monkeypatch.setattr(sys, "argv", [path, *arguments])
+    spec = importlib.util.spec_from_file_location(f"script_{Path(path).stem}", REPOSITORY / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_demo_writes_sheet_page_and_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _script("examples/demo.py", monkeypatch, "--output", str(tmp_path), "--side", "96").main()
+    written = {path.name for path in tmp_path.iterdir()}
+    kinds = ("damaged", "classical", "retouch", "original")
+    assert written >= {f"{number}-{kind}.png" for number in range(1, 5) for kind in kinds}
+    sheet = retouch.open(tmp_path / "sheet.png")
+    assert sheet.width > 4 * 96
+    assert sheet.height > 4 * 96
+    page = (tmp_path / "before-after.html").read_text(encoding="utf-8")
+    assert page.count("data:image/") >= 8
+    original = retouch.open(tmp_path / "2-original.png")
+    assert retouch.psnr(retouch.open(tmp_path / "2-damaged.png"), original) < 25
+
+
+def test_benchmark_writes_speeds_and_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = [
+        "--crop",
+        "64",
+        "--presets",
+        "denoise-quick",
+        "--steps",
+        "2",
+        "--rounds",
+        "1",
+        "--output",
+        str(tmp_path),
+    ]
+    _script("benchmarks/deep_prior.py", monkeypatch, *arguments, "--device", "cpu").main()
+    result = json.loads((tmp_path / "results.json").read_text())
+    assert [row["variant"] for row in result["speed"]] == [
+        "float32",
+        "float32 channels_last",
+        "bfloat16",
+        "bfloat16 channels_last",
+    ]
+    assert result["speed"][0]["ratio"] == 1
+    assert result["curves"][0]["steps"] == 2
+    assert result["curves"][0]["points"][-1]["step"] == 2
