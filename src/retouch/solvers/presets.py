@@ -123,7 +123,9 @@ LEAN: dict[str, Preset] = {
     "inpaint-hole-normal": _hole(128, 2000),
     "inpaint-hole-quick": _hole(64, 800),
     "flash-normal": replace(PUBLISHED["flash"], faithful=False),
-    "flash-quick": replace(PUBLISHED["flash"], faithful=False, steps=300),
+    "flash-quick": Preset(
+        network=_hourglass(32, padding="zeros", input_depth=3), code="guide", steps=400, code_noise=0.0
+    ),
     "decoder-quick": replace(_decoder, steps=1000),
     "decoder-normal": replace(_decoder, steps=3000, stop="wmv"),
     "decoder-paper": replace(_decoder, steps=10000, stop="wmv", faithful=True),
