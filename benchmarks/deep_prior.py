@@ -135,7 +135,7 @@ def curve(noisy: Image, clean: Image, name: str, device: torch.device, steps: in
     history = DeepPrior(preset=name, device=str(device), steps=total, stop="off").solve(noisy, inspect=watch).history
     passed = history[: stopped or total]
     found = rule.best() if rule is not None else None
-    chosen = total if found is None else found[0] + 1
+    chosen = total if found is None else min(found[0] + preset.delay + 1, stopped or total)
     every = max(1, total // 150)
     return {
         "preset": name,

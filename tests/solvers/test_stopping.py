@@ -66,6 +66,16 @@ def test_stops_after_patience_and_returns_the_candidate_of_the_minimum(rule: Win
     assert values[index] <= values[best] or index >= 5
 
 
+def test_the_candidate_may_be_taken_some_steps_after_the_minimum() -> None:
+    rules = [WindowedVariance(window=5, patience=12, delay=delay) for delay in (0, 7)]
+    for index, output in enumerate(_outputs(100)):
+        stops = [rule.update(index, output, torch.full((1,), float(index))) for rule in rules]
+        if any(stops):
+            break
+    (least, at_once), (same, later) = (rule.best() or (0, torch.zeros(1)) for rule in rules)
+    assert (same, float(at_once), float(later)) == (least, least, least + 7)
+
+
 @pytest.mark.parametrize("kind", [WindowedVariance, MovingVariance])
 def test_state_continues_to_the_same_numbers(kind: type[WindowedVariance] | type[MovingVariance]) -> None:
     outputs = _outputs(60)

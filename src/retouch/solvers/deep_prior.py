@@ -145,9 +145,9 @@ class DeepPrior:
 def stop_rule(preset: Preset) -> StopRule | None:
     """The rule that a preset names, ready to start; None for 'off'."""
     if preset.stop == "wmv":
-        return WindowedVariance(patience=preset.patience)
+        return WindowedVariance(patience=preset.patience, delay=preset.delay)
     if preset.stop == "emv":
-        return MovingVariance(patience=preset.patience)
+        return MovingVariance(patience=preset.patience, delay=preset.delay)
     return None
 
 

@@ -20,9 +20,9 @@ class Preset:
     the network is given: uniform noise in [0, .1), a mesh grid of coordinates, the guide picture, or noise beside a
     classical estimate (see ``warm_start``). ``code_noise``: standard deviation of the normal noise added to the code at
     each step. ``average``: weight of the running average of outputs, 0 for the last output. ``stop``: default stop rule
-    ('wmv', 'emv' or 'off') with ``patience``. ``networks``: how many networks, of other weights and codes, are fitted
-    side by side; the output is their mean (the paper averages two runs). ``faithful``: float32 is kept even where
-    bfloat16 is faster.
+    ('wmv', 'emv' or 'off') with ``patience`` and ``delay``. ``networks``: how many networks, of other weights and
+    codes, are fitted side by side; the output is their mean (the paper averages two runs). ``faithful``: float32 is
+    kept even where bfloat16 is faster.
     """
 
     network: dict[str, Any] = field(default_factory=dict)
@@ -33,6 +33,7 @@ class Preset:
     average: float = 0.99
     stop: Literal["wmv", "emv", "off"] = "off"
     patience: int = 1000
+    delay: int = 0
     networks: int = 1
     decoder: bool = False
     faithful: bool = False
@@ -112,8 +113,8 @@ def _hole(width: int, steps: int) -> Preset:
 _decoder = Preset(network={}, decoder=True, code_noise=0.0)
 
 LEAN: dict[str, Preset] = {
-    "denoise-normal": _lean(32, 4, 500, stop="wmv", patience=100, networks=3),
-    "denoise-quick": _lean(32, 4, 300, stop="wmv", patience=50),
+    "denoise-normal": _lean(32, 4, 500, stop="wmv", patience=100, delay=50, networks=3),
+    "denoise-quick": _lean(32, 4, 300, stop="wmv", patience=50, delay=50),
     "dejpeg-normal": _lean(32, 4, 500, stop="wmv", patience=100, networks=3),
     "dejpeg-quick": _lean(32, 4, 200, stop="wmv", patience=50),
     "upscale-normal": _lean(64, 4, 1500, code_noise=0.03),

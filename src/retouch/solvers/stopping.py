@@ -16,10 +16,15 @@ from torch import Tensor
 
 
 class _Patience:
-    """Keeps the minimum of a statistic with the candidate seen there; stops after ``patience`` steps without one."""
+    """Keeps the minimum of a statistic with the candidate seen there; stops after ``patience`` steps without one.
 
-    def __init__(self, patience: int) -> None:
+    ``delay``: take the candidate so many steps after the minimum. An average lags behind the outputs that the statistic
+    is made of; a single output does not.
+    """
+
+    def __init__(self, patience: int, delay: int = 0) -> None:
         self.patience = patience
+        self.delay = delay
         self.value = math.nan
         self._least = math.inf
         self._index = -1
@@ -29,6 +34,8 @@ class _Patience:
         self.value = value
         if value < self._least:
             self._least, self._index, self._candidate = value, index, candidate.clone()
+        elif index - self._index <= self.delay:
+            self._candidate = candidate.clone()
         return index - self._index >= self.patience
 
     def best(self) -> tuple[int, Tensor] | None:
@@ -49,8 +56,8 @@ class WindowedVariance(_Patience):
     value, ``window`` times the picture.
     """
 
-    def __init__(self, window: int = 100, patience: int = 1000) -> None:
-        super().__init__(patience)
+    def __init__(self, window: int = 100, patience: int = 1000, delay: int = 0) -> None:
+        super().__init__(patience, delay)
         self.window = window
         self._outputs: deque[Tensor] = deque()
         self._squares: deque[float] = deque()
@@ -90,8 +97,8 @@ class MovingVariance(_Patience):
     do not count.
     """
 
-    def __init__(self, rate: float = 0.1, ignore: int = 100, patience: int = 1000) -> None:
-        super().__init__(patience)
+    def __init__(self, rate: float = 0.1, ignore: int = 100, patience: int = 1000, delay: int = 0) -> None:
+        super().__init__(patience, delay)
         self.rate = rate
         self.ignore = ignore
         self._mean: Tensor | None = None

@@ -123,7 +123,7 @@ DENOISE = Task(
             cost="about a minute on a CPU whatever the size (paper: much more), seconds on a GPU",
             prefer="noise that differs from pixel to pixel, without structure, of a level nobody knows",
             seconds=_zero_shot_seconds,
-            rank=30,
+            rank=40,
             run=_zero_shot,
             iterative=True,
         ),
@@ -133,7 +133,7 @@ DENOISE = Task(
             cost="about 2 seconds a megapixel; memory stays bounded whatever the size",
             prefer="large pictures, many pictures, light noise; the result is always sound",
             seconds=lambda megapixels, device, options: 2.5 * megapixels,
-            rank=40,
+            rank=30,
             run=_nlm,
         ),
         Method(
