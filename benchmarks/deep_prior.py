@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="a photograph; default: the astronaut of scikit-image")
     parser.add_argument("--crop", type=int, default=256, help="side of the centre crop; 0 takes the whole picture")
     parser.add_argument("--sigma", type=float, default=25, help="noise level, 0..255")
-    parser.add_argument("--presets", default="denoise,denoise-normal,denoise-quick,decoder")
+    parser.add_argument("--presets", default="denoise,denoise-normal,denoise-quick,decoder-quick")
     parser.add_argument("--steps", type=int, default=3000, help="steps of the quality curves; 0 leaves them out")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of the speed table; 0 leaves it out")
     parser.add_argument("--device", default="auto")
