@@ -106,7 +106,8 @@ def speeds(noisy: Image, names: list[str], device: torch.device, rounds: int) ->
             _synchronize(device)
             if index:  # the first round warms up
                 taken[key].append(time.perf_counter() - began)
-    medians = {key: statistics.median(values) for key, values in taken.items()}
+    # one network of each preset is timed; a step of the solver is as many of them as the preset fits side by side
+    medians = {key: statistics.median(values) * PRESETS[key[0]].networks for key, values in taken.items()}
     plain = medians[names[0], "float32"]
     return [
         {"preset": name, "variant": variant, "seconds": seconds, "ratio": plain / seconds}

@@ -359,3 +359,19 @@ def test_a_small_hole_in_a_large_picture_is_filled_from_its_surroundings(monkeyp
     filled = retouch.inpaint(image, mask, method="deep-prior", device="cpu")
     assert seen == [(10 + 2 * 96, 40 + 96)]
     assert torch.equal(filled.pixels, torch.where(mask > 0, 0.25, 0.75).expand(3, -1, -1))
+
+
+def test_calibration_reaches_non_local_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    from retouch.solvers.non_local_means import NonLocalMeans
+
+    calibrated: list[int] = []
+
+    def choose(self: NonLocalMeans, measurement: Image) -> NonLocalMeans:
+        calibrated.append(measurement.height)
+        return dataclasses.replace(self, calibrate=False)
+
+    monkeypatch.setattr(NonLocalMeans, "calibrated", choose)
+    retouch.denoise(_picture(), method="nlm", sigma=10)
+    assert calibrated == []
+    retouch.denoise(_picture(), method="nlm", sigma=10, calibrate=True)
+    assert calibrated == [_HEIGHT]

@@ -25,6 +25,9 @@ class DenoiseOptions(MethodOptions):
         maximum=255,
         metavar="N",
     )
+    calibrate: bool = option(
+        False, "for nlm: choose its parameters on the picture itself, without a clean one (J-invariance); seconds more"
+    )
 
 
 def _sigma(image: Image, options: DenoiseOptions, on_step: Listener | None) -> float:
@@ -41,7 +44,9 @@ def _sigma(image: Image, options: DenoiseOptions, on_step: Listener | None) -> f
 def _nlm(image: Image, options: DenoiseOptions, on_step: Listener | None) -> Image:
     from retouch.solvers.non_local_means import NonLocalMeans
 
-    solver = NonLocalMeans(sigma=_sigma(image, options, on_step), tile=window_side(image, options))
+    solver = NonLocalMeans(
+        sigma=_sigma(image, options, on_step), calibrate=options.calibrate, tile=window_side(image, options)
+    )
     return solver.solve(image, on_step=on_step).image
 
 
