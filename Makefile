@@ -21,8 +21,9 @@ lint: $(READY)  ## Style and types
 	$(BIN)/ruff format --check src tests examples benchmarks
 	$(BIN)/mypy
 
-bench: $(READY)  ## Speed and quality of the deep prior, as ratios in one run; writes benchmarks/results
-	$(BIN)/python benchmarks/deep_prior.py --output benchmarks/results
+bench: $(READY)  ## Speed and quality of the deep prior, as ratios in one run; writes benchmarks/results in ten minutes
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python benchmarks/deep_prior.py --steps 320 --output benchmarks/results
 
 clean:
 	rm -rf .venv demo
