@@ -306,3 +306,12 @@ def test_a_warm_start_saves_steps() -> None:
     warm = DeepPrior(preset="tiny-warm", steps=25, device="cpu").solve(noisy).image
     assert _psnr(warm, clean) > _psnr(cold, clean) + 1
     assert _psnr(warm, clean) > _psnr(noisy, clean) + 3
+
+
+def test_a_state_from_another_warm_start_is_refused(tmp_path: Path) -> None:
+    noisy = _noisy(_picture())
+    solver = DeepPrior(preset="tiny-warm", steps=6, sigma=25, device="cpu", state_file=tmp_path / "s")
+    solver.solve(noisy, on_step=lambda step: step.index < 3)
+    with pytest.raises(RetouchError, match="another picture or other options"):
+        replace(solver, sigma=40).solve(noisy)
+    assert solver.solve(noisy).steps == 6

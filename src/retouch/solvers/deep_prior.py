@@ -112,7 +112,6 @@ class DeepPrior:
             for seed in range(self.seed, self.seed + preset.networks)
         ]
         process: Process = fits[0] if len(fits) == 1 else Committee(fits)
-        average = preset.average
         resized = measurement if degradation.scale == 1 else replace(measurement, alpha=None)
 
         def picture(output: Tensor) -> Image:
@@ -120,10 +119,10 @@ class DeepPrior:
 
         loop = Loop(
             total=preset.steps,
-            average=average,
+            average=preset.average,
             stop=stop_rule(preset),
             state_file=self.state_file,
-            identity=self._identity(measurement, guide, degradation, preset, fits[0].precision),
+            identity=self._identity(measurement, estimate, degradation, preset, fits[0].precision),
             on_step=on_step,
             preview=picture,
             inspect=inspect,
@@ -132,11 +131,11 @@ class DeepPrior:
         return Solution(picture(output), steps, reason, history)
 
     def _identity(
-        self, measurement: Image, guide: Image | None, degradation: Degradation, preset: Preset, precision: str
+        self, measurement: Image, estimate: Tensor | None, degradation: Degradation, preset: Preset, precision: str
     ) -> str:
         digest = hashlib.sha256(measurement.pixels.numpy().tobytes())
-        if guide is not None:
-            digest.update(guide.pixels.numpy().tobytes())
+        if estimate is not None:  # the guide, or the warm start, which depends on the noise level too
+            digest.update(estimate.numpy().tobytes())
         if isinstance(degradation, FixedMask):
             digest.update(degradation.mask.cpu().numpy().tobytes())
         return f"{digest.hexdigest()} {degradation.scale} {preset} {self.seed} {precision}"
