@@ -179,7 +179,7 @@ def _alive(pid: int) -> bool:
 def _check_options(task: Task, options: Options) -> None:
     """What can be refused before a picture is opened: an unknown method, a device that is not here, a missing file."""
     if isinstance(options, MethodOptions):
-        from retouch.solvers.device import pick_device
+        from retouch.models.device import pick_device
 
         if options.method != "auto":
             task.method(options.method)

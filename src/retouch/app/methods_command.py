@@ -25,7 +25,7 @@ def run(words: list[str]) -> int:
     """Print the table of one task, or of all."""
     values = parse("retouch methods", HELP, [TableOptions], words, several="TASK", output=None, least=0)
     options = TableOptions(**values[TableOptions])
-    from retouch.solvers.device import pick_device
+    from retouch.models.device import pick_device
 
     device = pick_device(options.device).type
     with_methods = {name: task for name, task in TASKS.items() if issubclass(task.options, MethodOptions)}

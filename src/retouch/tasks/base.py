@@ -229,7 +229,7 @@ class Task:
             return self.methods[0]
         if options.method != "auto":
             return self.method(options.method)
-        from retouch.solvers.device import pick_device
+        from retouch.models.device import pick_device
 
         device = pick_device(options.device).type
         costs = {m.name: m.seconds(megapixels, device, options) for m in self.methods}

@@ -142,7 +142,7 @@ def _bytes_per_pixel(preset: Preset) -> float:
 
 def _free_memory(device: str) -> float:
     """Bytes that are free where the work will be done; 8 GB where the system does not say."""
-    from retouch.solvers.device import pick_device
+    from retouch.models.device import pick_device
 
     chosen = pick_device(device)
     if chosen.type == "cuda":

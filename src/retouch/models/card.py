@@ -1,0 +1,112 @@
+"""The card of a weight: what it is, how it was made, and how good it is. It is the header of the weight's own file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from retouch.image.errors import RetouchError
+
+COLOURS = {
+    "y": "the network works on the BT.601 luma; the chroma is interpolated, or left as it is",
+    "rgb": "the network works on the three channels together",
+    "each": "the network works on each channel by itself",
+}
+"""How a picture's channels meet the network: the values of ``Card.colour``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One row of ``retouch evaluate``: means over the ``images`` pictures of ``dataset``.
+
+    Exactly one of ``scale``, ``sigma`` and ``quality`` is set. ``psnr`` in dB. ``protocol``: what the evaluation wrote.
+    """
+
+    dataset: str
+    psnr: float
+    ssim: float
+    images: int
+    scale: int | None = None
+    sigma: float | None = None
+    quality: int | None = None
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def condition(self) -> tuple[str, int | None, float | None, int | None]:
+        """What two rows that measure the same have in common."""
+        return self.dataset, self.scale, self.sigma, self.quality
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """Everything about a weight.
+
+    ``name``: of this weight (``fsrcnn-x3``); ``family``: the method it serves (``fsrcnn``). ``architecture`` and
+    ``arguments``: of ``networks.build``. ``tasks``: verbs it does. ``scales``, ``sigma`` (lowest, highest, on 0..255)
+    and ``quality`` (of JPEG): what it was trained for. ``colour``: a key of ``COLOURS``. ``recipe``: the resolved
+    training recipe, as tables. ``data`` and ``data_licence``: what it learned from. ``steps``, ``seed``, ``trained_on``
+    (device), ``hours``. ``parameters``: learned numbers. ``sha256``: of the tensors, see ``load.checksum``.
+    ``published``: where the method was published.
+    """
+
+    name: str
+    family: str
+    architecture: str
+    arguments: Mapping[str, Any]
+    tasks: tuple[str, ...]
+    colour: str
+    summary: str
+    published: str = ""
+    scales: tuple[int, ...] = ()
+    sigma: tuple[float, float] | None = None
+    quality: tuple[int, int] | None = None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    data: tuple[str, ...] = ()
+    data_licence: str = ""
+    steps: int = 0
+    seed: int = 0
+    trained_on: str = ""
+    hours: float = 0.0
+    parameters: int = 0
+    sha256: str = ""
+    licence: str = "Apache-2.0"
+    measured: tuple[Measured, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.colour not in COLOURS:
+            raise RetouchError(f"card of {self.name}: colour is one of {', '.join(COLOURS)}, not {self.colour!r}")
+
+    def with_measured(self, row: Measured) -> Card:
+        """The card with ``row`` added, in the place of an older one of the same data set and condition."""
+        others = tuple(known for known in self.measured if known.condition != row.condition)
+        rows = sorted((*others, row), key=lambda m: (m.dataset, m.scale or 0, m.sigma or 0, m.quality or 0))
+        return dataclasses.replace(self, measured=tuple(rows))
+
+    def to_json(self) -> str:
+        """The header text, keys sorted."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> Card:
+        """The card in a header; ``where`` begins the message of the ``RetouchError`` for anything that is no card.
+
+        Keys of a later version of Retouch are left out.
+        """
+        try:
+            table = json.loads(text)
+            known = {f.name for f in dataclasses.fields(cls)}
+            values = {key: value for key, value in table.items() if key in known}
+            for key in ("tasks", "scales", "data", "sigma", "quality"):
+                if isinstance(values.get(key), list):
+                    values[key] = tuple(values[key])
+            columns = {f.name for f in dataclasses.fields(Measured)}
+            values["measured"] = tuple(
+                Measured(**{key: value for key, value in row.items() if key in columns})
+                for row in values.get("measured", ())
+            )
+            return cls(**values)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise RetouchError(f"{where}: the card in its header cannot be read: {error}") from error

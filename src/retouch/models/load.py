@@ -1,0 +1,145 @@
+"""Weights as files: safetensors whose header is the card. Nothing is ever unpickled here."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from retouch.image.errors import OptionError, RetouchError
+from retouch.models.card import Card
+from retouch.networks.build import build, count_parameters, network_class
+
+HEADER = "retouch"
+"""The key of the safetensors metadata that holds the card."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with its card; float32, in evaluation mode, without gradients. ``path``: the file it came from."""
+
+    card: Card
+    network: nn.Module
+    path: Path
+
+
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes of the tensors, sorted by name: the card cannot be part of it."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def save_weights(path: str | Path, tensors: Mapping[str, Tensor], card: Card, *, half: bool = True) -> Card:
+    """Write the tensors of a network and its card; the card as written, with ``sha256`` and ``parameters`` filled in.
+
+    ``half``: floating point tensors are stored in float16. Written beside its target and renamed. Raises
+    ``RetouchError`` for tensors that hold NaN, or overflow float16, or where the file cannot be written.
+    """
+    from safetensors.torch import save
+
+    path = Path(path)
+    stored = {}
+    for name, tensor in tensors.items():
+        value = tensor.detach().cpu().contiguous()
+        if value.is_floating_point():
+            value = value.half() if half else value.float()
+            if not bool(torch.isfinite(value).all()):
+                raise RetouchError(f"{path}: '{name}' holds NaN or infinity; nothing was written")
+        stored[name] = value.clone()
+    network = build(card.architecture, card.arguments)
+    card = dataclasses.replace(card, sha256=checksum(stored), parameters=count_parameters(network))
+    data = save(stored, metadata={HEADER: card.to_json()})
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise RetouchError(f"{path}: cannot write: {error.strerror or error}") from error
+    return card
+
+
+def read_card(path: str | Path) -> Card:
+    """The card of a weight; only the header is read. Raises ``RetouchError`` for anything but a weight of Retouch."""
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+    except OSError as error:
+        raise RetouchError(f"{path}: cannot read the weight: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise RetouchError(f"{path}: {_not_safetensors(path)} ({error})") from error
+    if HEADER not in header:
+        raise RetouchError(
+            f"{path}: no weight of Retouch: its header has no card (retouch models convert makes one of other weights)"
+        )
+    return Card.from_json(header[HEADER], str(path))
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file as stored; ``RetouchError`` for a truncated file, a pickle, or none of both."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(path)
+    try:
+        return load_file(path)
+    except OSError as error:
+        raise RetouchError(f"{path}: cannot read the weight: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise RetouchError(f"{path}: {_not_safetensors(path)} ({error})") from error
+
+
+def _not_safetensors(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start[:2] == b"PK" or start[:1] == b"\x80":
+        return "a pickle, which could run code when opened, is refused; retouch models convert reads it safely"
+    return "truncated, or not a safetensors file"
+
+
+def load_weights(path: str | Path, *, architecture: str | None = None) -> Model:
+    """A network from its file. ``architecture``: the one that is expected, if only one will do.
+
+    Raises ``RetouchError`` for a file that is not sound, or is of another architecture than its card or the caller
+    says, naming both.
+    """
+    path = Path(path)
+    card = read_card(path)
+    if architecture is not None and card.architecture != architecture:
+        raise RetouchError(f"{path}: a weight of {card.architecture}, not of {architecture}")
+    tensors = read_tensors(path)
+    try:
+        network_class(card.architecture)
+        network = build(card.architecture, card.arguments)
+    except OptionError as error:
+        raise RetouchError(f"{path}: {error}") from error
+    load_state(network, tensors, f"{path}: not a weight of {card.architecture}")
+    network.requires_grad_(False)
+    return Model(card, network.eval(), path)
+
+
+def load_state(network: nn.Module, tensors: Mapping[str, Tensor], wrong: str) -> None:
+    """Put ``tensors`` into ``network``; ``RetouchError`` begins with ``wrong`` and says the first that does not fit."""
+    expected = network.state_dict()
+    for name, value in expected.items():
+        if name not in tensors:
+            raise RetouchError(f"{wrong}: '{name}' is missing")
+        if tensors[name].shape != value.shape:
+            raise RetouchError(f"{wrong}: '{name}' is {tuple(tensors[name].shape)}, not {tuple(value.shape)}")
+    for name in tensors:
+        if name not in expected:
+            raise RetouchError(f"{wrong}: '{name}' is no tensor of it")
+    network.load_state_dict({name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()})

@@ -1,0 +1,21 @@
+"""What has to be known about a network to run it on a picture of any size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Facts of a network that maps ``(B, channels, H, W)`` to ``(B, channels, H * scale, W * scale)``, both in [0, 1].
+
+    ``halo``: how many input pixels to each side an output value depends on (the receptive field is 2 halo + 1).
+    ``multiple``: H and W must be multiples of it. ``enlarged``: for super-resolution, whether the network expects the
+    picture already enlarged to its final size by bicubic interpolation (its own ``scale`` is then 1).
+    """
+
+    channels: int
+    scale: int = 1
+    halo: int = 0
+    multiple: int = 1
+    enlarged: bool = False

@@ -1,0 +1,1 @@
+"""Learning from many pictures: one loop for every objective."""

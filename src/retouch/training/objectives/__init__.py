@@ -1,0 +1,1 @@
+"""What is learned: the losses of one training step and whose weights they move."""
