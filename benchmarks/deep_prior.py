@@ -28,8 +28,8 @@ from retouch.degradations.base import Identity
 from retouch.degradations.noise import GaussianNoise
 from retouch.image.image import Image
 from retouch.metrics import psnr
-from retouch.solvers.deep_prior import DeepPrior, Fit, stop_rule
 from retouch.models.device import pick_device
+from retouch.solvers.deep_prior import DeepPrior, Fit, stop_rule
 from retouch.solvers.presets import PRESETS
 
 VARIANTS = {

@@ -23,9 +23,9 @@ from retouch.degradations.base import Degradation, Identity
 from retouch.degradations.mask import FixedMask
 from retouch.image.errors import OptionError, unknown
 from retouch.image.image import Image
+from retouch.models.device import autocast, fast_bfloat16, pick_device
 from retouch.networks.deep_decoder import DeepDecoder
 from retouch.networks.hourglass import Hourglass
-from retouch.models.device import autocast, fast_bfloat16, pick_device
 from retouch.solvers.presets import PRESETS, Effort, Preset, Task, choose
 from retouch.solvers.steps import Listener, Loop, Process, Solution, StopRule
 from retouch.solvers.stopping import MovingVariance, WindowedVariance

@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from retouch.degradations.base import Degradation, Identity
 from retouch.image.errors import OptionError, unknown
 from retouch.image.image import Image
-from retouch.networks.zs_n2n import ZSN2N
 from retouch.models.device import autocast, fast_bfloat16, pick_device
+from retouch.networks.zs_n2n import ZSN2N
 from retouch.solvers.noise_level import check_denoising
 from retouch.solvers.steps import Listener, Loop, Solution
 from retouch.solvers.windows import clip_in_place, map_windows
