@@ -111,6 +111,8 @@ def _state(step: Step) -> str:
     words = [f"{step.index} of {step.total}"]
     if step.loss is not None:
         words.append(f"loss {step.loss:.5f}")
+    if step.speed is not None:
+        words.append(f"{step.speed:.0f} images/s")
     if step.seconds_left is not None and step.index < step.total:
         words.append(f"{duration(step.seconds_left)} left")
     return ", ".join(words)

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 
 from retouch.image.errors import OptionError, RetouchError
 from retouch.models.card import Card
+from retouch.models.header import HEADER, read_card, read_header
 from retouch.networks.build import build, count_parameters, network_class
 
-HEADER = "retouch"
-"""The key of the safetensors metadata that holds the card."""
-
+__all__ = ["Model", "checksum", "load_state", "load_weights", "read_card", "read_tensors", "save_weights"]
 
 @dataclass(frozen=True)
 class Model:
@@ -69,45 +68,17 @@ def save_weights(path: str | Path, tensors: Mapping[str, Tensor], card: Card, *,
     return card
 
 
-def read_card(path: str | Path) -> Card:
-    """The card of a weight; only the header is read. Raises ``RetouchError`` for anything but a weight of Retouch."""
-    from safetensors import SafetensorError, safe_open
-
-    path = Path(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-    except OSError as error:
-        raise RetouchError(f"{path}: cannot read the weight: {error.strerror or error}") from error
-    except SafetensorError as error:
-        raise RetouchError(f"{path}: {_not_safetensors(path)} ({error})") from error
-    if HEADER not in header:
-        raise RetouchError(
-            f"{path}: no weight of Retouch: its header has no card (retouch models convert makes one of other weights)"
-        )
-    return Card.from_json(header[HEADER], str(path))
-
-
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file as stored; ``RetouchError`` for a truncated file, a pickle, or none of both."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = Path(path)
+    read_header(path)
     try:
         return load_file(path)
-    except OSError as error:
-        raise RetouchError(f"{path}: cannot read the weight: {error.strerror or error}") from error
-    except SafetensorError as error:
-        raise RetouchError(f"{path}: {_not_safetensors(path)} ({error})") from error
-
-
-def _not_safetensors(path: Path) -> str:
-    with path.open("rb") as file:
-        start = file.read(4)
-    if start[:2] == b"PK" or start[:1] == b"\x80":
-        return "a pickle, which could run code when opened, is refused; retouch models convert reads it safely"
-    return "truncated, or not a safetensors file"
+    except (OSError, SafetensorError, KeyError) as error:
+        raise RetouchError(f"{path}: not a safetensors file ({error})") from error
 
 
 def load_weights(path: str | Path, *, architecture: str | None = None) -> Model:

@@ -26,6 +26,7 @@ class Step:
     ``index``: steps done, from 1; ``total``: the most there will be (a stop rule may end it sooner).
     ``seconds_left``: estimate to ``total``, None before there is one. ``loss``: of this step, None where a method
     has none. ``preview``: the picture as it stands, on some steps only. ``note``: something to tell the person.
+    ``speed``: pictures a second, where that is known.
     """
 
     index: int
@@ -34,6 +35,7 @@ class Step:
     loss: float | None = None
     preview: Image | None = None
     note: str | None = None
+    speed: float | None = None
 
 
 Listener = Callable[[Step], bool | None]

@@ -1,0 +1,155 @@
+"""``retouch train RECIPE --images DIR [key=value...]`` and ``retouch find-lr``: learning from many pictures."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from retouch.app.arguments import parse
+from retouch.app.progress import Reporter
+from retouch.image.errors import OptionError
+from retouch.tasks.base import Options, option
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from retouch.solvers.steps import Step
+    from retouch.training.recipe import TrainingRecipe
+
+HELP = "train a network on folders of photographs, by a recipe"
+HELP_FIND = "try learning rates on a recipe, and draw the loss against them"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(Options):
+    """What is trained on, and where."""
+
+    images: tuple[Path, ...] = option(help="folders of photographs, and the folders in them", metavar="DIR")
+    device: Literal["auto", "cpu", "cuda", "mps"] = option("auto", "where to compute")
+    workers: int | None = option(
+        None, "processes that prepare batches; by default as many as suit the machine", minimum=0, maximum=256
+    )
+    quiet: bool = option(False, "say nothing but what goes wrong")
+    debug: bool = option(False, "show where in the program an error arose")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(DataOptions):
+    """The options of ``retouch train``."""
+
+    run: Path | None = option(
+        None, "folder of the run: checkpoint, logs, the weight; by default runs/NAME", metavar="DIR"
+    )
+    validate: Path | None = option(
+        None, "folder of photographs for validation; by default some of the others are kept for it", metavar="DIR"
+    )
+    fresh: bool = option(False, "start over, where the run folder holds a run that could go on")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindOptions(DataOptions):
+    """The options of ``retouch find-lr``."""
+
+    output: Path = option(Path("find-lr.png"), "the plot; the numbers go beside it, as CSV", metavar="FILE")
+    lowest: float = option(1e-6, "learning rate to begin with", minimum=1e-12, maximum=1e3)
+    highest: float = option(1.0, "learning rate to end with", minimum=1e-12, maximum=1e3)
+    steps: int = option(200, "steps from one to the other", minimum=10, maximum=100_000)
+
+
+_ABOUT = "a recipe (see below, or a TOML file), then values to replace in it, such as run.steps=1000"
+
+
+def _read(program: str, about: str, group: type[Options], words: list[str]) -> tuple[TrainingRecipe, Any]:
+    from retouch.training.recipe import read_recipe, recipe_names
+
+    described = f"{about}. Recipes: {', '.join(recipe_names())}"
+    values = parse(program, described, [group], words, several="RECIPE [KEY=VALUE]", about_inputs=_ABOUT, output=None)
+    options = group(**values[group])
+    name, *overrides = values["inputs"]
+    return read_recipe(name, overrides), options
+
+
+def run(words: list[str]) -> int:
+    """Train; on Ctrl-C the step at work is finished and kept, and the same call goes on from there."""
+    recipe, options = _read("retouch train", HELP, TrainOptions, words)
+    from retouch.training.distributed import leave, place
+    from retouch.training.fit import fit
+
+    folder = options.run if options.run is not None else Path("runs") / recipe.name
+    stop = _Stop()
+    with Reporter(1, quiet=options.quiet or not place().chief) as reporter, stop:
+        reporter.start(recipe.name)
+
+        def heard(step: Step) -> bool:
+            reporter.step(step)
+            return not stop.asked
+
+        result = fit(
+            recipe,
+            options.images,
+            folder,
+            validate=options.validate,
+            device=options.device,
+            workers=options.workers,
+            fresh=options.fresh,
+            on_step=heard,
+            on_skip=lambda reason: reporter.fail("skipped", reason),
+        )
+        if place().chief:
+            if result.finished:
+                reporter.say(f"{result.weight}: {result.steps} steps, best validation {result.psnr:.3f} dB")
+            else:
+                reporter.say(f"{folder}: stopped after {result.steps} steps; the same call goes on from there")
+    leave()
+    return 0 if result.finished else 130
+
+
+def run_find(words: list[str]) -> int:
+    """Find a learning rate; print the one suggested."""
+    recipe, options = _read("retouch find-lr", HELP_FIND, FindOptions, words)
+    if options.lowest >= options.highest:
+        raise OptionError(f"--lowest {options.lowest} must be below --highest {options.highest}")
+    from retouch.training.find_rate import find_rate
+
+    with Reporter(1, quiet=options.quiet) as reporter:
+        reporter.start(recipe.name)
+        found = find_rate(
+            recipe,
+            options.images,
+            lowest=options.lowest,
+            highest=options.highest,
+            steps=options.steps,
+            device=options.device,
+            workers=options.workers,
+            on_step=reporter.listener,
+            on_skip=lambda reason: reporter.fail("skipped", reason),
+        )
+        found.write(options.output)
+    print(f"{found.suggested:.3g}")
+    print(f"optimizer.rate={found.suggested:.3g}: where the loss falls fastest; see {options.output}", file=sys.stderr)
+    return 0
+
+
+class _Stop:
+    """Within it, the first Ctrl-C or termination only asks for a stop; a second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Stop:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._hear)
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = True

@@ -1,0 +1,179 @@
+"""From pictures to batches of (input, target), the same whatever the number of workers, processes or restarts.
+
+Everything about sample n follows from (seed, n): which picture, where it is cut, how it is turned and degraded. A run
+is a row of samples 0, 1, 2, ...; step s takes the next ``batch`` of them, and each process its own part of those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from retouch.degradations.base import Degradation
+from retouch.degradations.recipe import Choice, Range, Recipe
+from retouch.image.color import grey, luma
+from retouch.image.errors import RetouchError
+from retouch.image.resize import resize
+from retouch.training.pictures import Pictures
+from retouch.training.recipe import DataRecipe, TrainingRecipe
+
+Batch = dict[str, Tensor]
+"""``input`` and ``target``: float32 ``(B, C, H, W)`` in [0, 1] (noise may leave it)."""
+
+
+def generator_of(*numbers: int) -> Generator:
+    """A generator that only these whole numbers decide on."""
+    seed = 0x9E3779B97F4A7C15
+    for number in numbers:  # a hash that mixes well: neighbours must not give streams that look alike
+        seed = (seed ^ (number & 0xFFFFFFFFFFFFFFFF)) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
+        seed ^= seed >> 29
+    return Generator().manual_seed(seed & 0x7FFFFFFFFFFFFFFF)
+
+
+def to_channels(pixels: Tensor, channels: str) -> Tensor:
+    """``(C, H, W)``, C = 1 or 3, as the recipe wants it: 'y', 'grey' or 'rgb'."""
+    if channels == "rgb":
+        return pixels.expand(3, -1, -1) if pixels.shape[0] == 1 else pixels
+    return luma(pixels) if channels == "y" else grey(pixels)
+
+
+class Samples(Dataset[Batch]):
+    """Samples by number; ``samples.__getitems__(numbers)`` is what a loader asks for: one whole portion.
+
+    Raises ``RetouchError`` for a picture smaller than the crop, naming it, unless the recipe says to skip those.
+    """
+
+    def __init__(self, pictures: Pictures, recipe: TrainingRecipe) -> None:
+        self.data, self.seed = recipe.data, recipe.run.seed
+        self.degradations = recipe.degradations()
+        self.pictures = _large_enough(pictures, recipe.data)
+        # one call for a whole batch, where nothing is drawn
+        self._known: tuple[int, list[int]] = (-1, [])
+        self.settled = len(self.degradations) == 1 and is_settled(self.degradations[0], recipe.data)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, number: int) -> Batch:
+        return self.__getitems__([number])
+
+    def __getitems__(self, numbers: Sequence[int]) -> Batch:
+        targets, generators = [], []
+        for number in numbers:
+            generator = generator_of(self.seed, number)
+            targets.append(self._target(number, generator))
+            generators.append(generator)
+        target = torch.stack(targets)
+        if self.settled:
+            return {"input": self.degradations[0](target, generators[0]), "target": target}
+        inputs = []
+        for index, generator in enumerate(generators):
+            choice = int(torch.randint(len(self.degradations), (), generator=generator))
+            inputs.append(self.degradations[choice](target[index : index + 1], generator))
+        return {"input": torch.cat(inputs), "target": target}
+
+    def _target(self, number: int, generator: Generator) -> Tensor:
+        round_, place = divmod(number, len(self.pictures))
+        pixels = self.pictures[self._order(round_)[place]]
+
+        def draw(most: int) -> int:
+            return int(torch.randint(most + 1, (), generator=generator))
+
+        shrink = self.data.shrink[draw(len(self.data.shrink) - 1)]
+        side = self.data.crop if shrink == 1 else min(round(self.data.crop / shrink), *pixels.shape[1:])
+        top, left = draw(pixels.shape[1] - side), draw(pixels.shape[2] - side)
+        cut = torch.from_numpy(pixels[:, top : top + side, left : left + side].copy()).float() / 255
+        cut = to_channels(cut, self.data.channels)
+        if side != self.data.crop:
+            cut = resize(cut[None], (self.data.crop, self.data.crop), kernel="bicubic")[0].clamp(0, 1)
+        if self.data.flips and draw(1):
+            cut = cut.flip(2)
+        if self.data.rotations:
+            cut = cut.rot90(draw(3), (1, 2))
+        return cut.contiguous()
+
+    def _order(self, round_: int) -> list[int]:
+        """The pictures in the order of this round through them."""
+        if self._known[0] != round_:
+            order = torch.randperm(len(self.pictures), generator=generator_of(self.seed, -1 - round_)).tolist()
+            self._known = (round_, order)
+        return self._known[1]
+
+
+def _large_enough(pictures: Pictures, data: DataRecipe) -> Pictures:
+    fits = [i for i, entry in enumerate(pictures.entries) if min(entry.shape[1:]) >= data.crop]
+    if len(fits) < len(pictures) and data.small == "error":
+        entry = next(e for e in pictures.entries if min(e.shape[1:]) < data.crop)
+        raise RetouchError(
+            f"{entry.name}: {entry.shape[2]}x{entry.shape[1]} is smaller than the crop of {data.crop} pixels "
+            "(data.crop=N takes smaller crops, data.small=skip leaves such pictures out)"
+        )
+    if not fits:
+        raise RetouchError(f"no picture is as large as the crop of {data.crop} pixels (data.crop=N takes smaller ones)")
+    return pictures.only(fits)
+
+
+def is_settled(recipe: Recipe, data: DataRecipe) -> bool:
+    """Whether nothing in a degradation is drawn: it can then be applied to a batch at once."""
+    for step in recipe.steps:
+        if step.probability < 1 or any(isinstance(value, Range | Choice) for value in step.parameters.values()):
+            return False
+    generator = Generator().manual_seed(0)
+    before = generator.get_state()
+    chain: Degradation = recipe.draw(generator)
+    chain(torch.full((1, 3 if data.channels == "rgb" else 1, data.crop, data.crop), 0.5), generator)
+    return bool(torch.equal(before, generator.get_state()))
+
+
+class Portions:
+    """The sample numbers of each portion of each step, from step ``start`` on, for one process of ``world``.
+
+    ``shift``: added to every number; a run that went back after a NaN goes on with other samples.
+    """
+
+    def __init__(self, recipe: TrainingRecipe, start: int, rank: int, world: int, shift: int = 0) -> None:
+        self.run, self.start, self.rank, self.shift = recipe.run, start, rank, shift
+        self.size, rest = divmod(recipe.run.batch, world * recipe.run.accumulate)
+        if rest or not self.size:
+            raise RetouchError(
+                f"a batch of {recipe.run.batch} cannot be split evenly over {world} processes with "
+                f"{recipe.run.accumulate} portions each: choose another run.batch"
+            )
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in range(self.start, self.run.steps):
+            for portion in range(self.run.accumulate):
+                # a portion of all processes together is one piece of the row of samples
+                whole = step * self.run.batch + portion * (self.run.batch // self.run.accumulate)
+                first = whole + self.rank * self.size + self.shift
+                yield list(range(first, first + self.size))
+
+    def __len__(self) -> int:
+        return (self.run.steps - self.start) * self.run.accumulate
+
+
+def make_loader(samples: Samples, portions: Portions, workers: int, pin: bool) -> DataLoader[Batch]:
+    """Batches in order; ``workers`` processes prepare them ahead, 0 prepares them in this one."""
+    more: dict[str, Any] = {"prefetch_factor": 4, "persistent_workers": False} if workers else {}
+    return DataLoader(
+        samples,
+        batch_sampler=portions,
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        pin_memory=pin,
+        worker_init_fn=_one_thread if workers else None,
+        **more,
+    )
+
+
+def _as_it_is(batch: Any) -> Batch:
+    made: Batch = batch
+    return made
+
+
+def _one_thread(worker: int) -> None:
+    torch.set_num_threads(1)

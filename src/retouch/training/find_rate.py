@@ -1,0 +1,130 @@
+"""The learning-rate finder: the loss while the rate rises exponentially from step to step.
+
+Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017, section 3.3.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from retouch.image.errors import RetouchError
+from retouch.solvers.steps import Listener, Step
+from retouch.training.data import Samples
+from retouch.training.distributed import join, place
+from retouch.training.fit import Trainer
+from retouch.training.pictures import find_pictures, load_pictures
+from retouch.training.recipe import ScheduleRecipe, TrainingRecipe
+
+_SMOOTH = 0.95
+_DIVERGED = 4.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """``rates`` and the ``losses`` at them, as measured and ``smoothed`` (debiased exponential average).
+
+    ``suggested``: the rate where the smoothed loss falls fastest against the logarithm of the rate, before its minimum.
+    """
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    smoothed: tuple[float, ...]
+    suggested: float
+
+    def write(self, plot: Path) -> None:
+        """The plot, and the numbers beside it as CSV. The plot needs matplotlib: ``RetouchError`` names the extra."""
+        try:
+            with plot.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
+                rows = csv.writer(file)
+                rows.writerow(["rate", "loss", "smoothed"])
+                rows.writerows(zip(self.rates, self.losses, self.smoothed, strict=True))
+        except OSError as error:
+            raise RetouchError(f"{plot}: cannot write: {error.strerror or error}") from error
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise RetouchError(
+                f"{plot.with_suffix('.csv')} is written; the plot needs matplotlib: pip install 'retouch[train]'"
+            ) from error
+        figure = Figure(figsize=(7, 4.5), dpi=110, layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot(self.rates, self.losses, color="0.8", linewidth=1, label="loss")
+        axes.plot(self.rates, self.smoothed, color="tab:blue", label="smoothed")
+        axes.axvline(self.suggested, color="tab:red", linestyle="--", label=f"suggested: {self.suggested:.2g}")
+        axes.set(xscale="log", xlabel="learning rate", ylabel="loss")
+        low = min(self.smoothed)
+        axes.set_ylim(low - 0.1 * abs(low), min(max(self.smoothed), 3 * self.smoothed[0]) * 1.05)
+        axes.legend()
+        figure.savefig(plot)
+
+
+def find_rate(
+    recipe: TrainingRecipe,
+    images: Sequence[Path],
+    *,
+    lowest: float = 1e-6,
+    highest: float = 1.0,
+    steps: int = 200,
+    device: str = "auto",
+    workers: int | None = None,
+    on_step: Listener | None = None,
+    on_skip: Callable[[str], None] = lambda reason: None,
+) -> Found:
+    """Train ``steps`` steps while every learning rate rises from ``lowest`` to ``highest`` times its group's factor.
+
+    Ends sooner where the smoothed loss is above four times its least, or not finite. Nothing is kept of the training.
+    Pictures are decoded as they are needed. Raises ``RetouchError`` where the loss is not finite from the beginning.
+    """
+    steady = replace(
+        recipe,
+        run=replace(recipe.run, steps=steps, ema=0.0),
+        schedule=ScheduleRecipe(name="constant"),
+        data=replace(recipe.data, cache=False),
+    )
+    pictures = load_pictures(find_pictures(images), None, on_skip=on_skip)
+    here = place()
+    trainer = Trainer(steady, Samples(pictures, steady), here=here, device=join(here, device), workers=workers or 0)
+    bases = {
+        key: [float(group["lr"]) / recipe.optimizer.of(key).rate for group in optimizer.param_groups]
+        for key, optimizer in trainer.optimizers.items()
+    }
+    rates: list[float] = []
+    losses: list[float] = []
+    smoothed: list[float] = []
+    average, began = 0.0, time.monotonic()
+    for step in range(steps):
+        rate = lowest * (highest / lowest) ** (step / (steps - 1))
+        for key, optimizer in trainer.optimizers.items():
+            for group, factor in zip(optimizer.param_groups, bases[key], strict=True):
+                group["lr"] = rate * factor
+        loss = float(trainer.run_step()["loss"])
+        if not math.isfinite(loss):
+            break
+        average = _SMOOTH * average + (1 - _SMOOTH) * loss
+        rates.append(rate)
+        losses.append(loss)
+        smoothed.append(average / (1 - _SMOOTH ** (step + 1)))
+        left = (time.monotonic() - began) / (step + 1) * (steps - step - 1)
+        if on_step is not None and on_step(Step(step + 1, steps, left, loss)) is False:
+            break
+        if step > steps // 10 and smoothed[-1] > _DIVERGED * min(smoothed):
+            break
+    if len(rates) < 3:
+        raise RetouchError("the loss is not finite at the lowest learning rates; try a smaller --lowest")
+    return Found(tuple(rates), tuple(losses), tuple(smoothed), suggest(rates, smoothed))
+
+
+def suggest(rates: Sequence[float], smoothed: Sequence[float]) -> float:
+    """The rate of the steepest fall before the minimum; a tenth of the minimum's where the loss never falls before."""
+    lowest = int(np.argmin(smoothed))
+    if lowest < 2:
+        return rates[lowest] / 10
+    slope = np.gradient(np.asarray(smoothed[: lowest + 1]), np.log(np.asarray(rates[: lowest + 1])))
+    return rates[int(np.argmin(slope))]

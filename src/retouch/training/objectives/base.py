@@ -1,0 +1,66 @@
+"""The contract of an objective: networks, and the losses of the turns that a step consists of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from retouch.training.data import Batch
+
+Networks = Mapping[str, Callable[..., Tensor]]
+"""The networks as a turn must call them: those it trains are wrapped for several devices, the others are not."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One optimiser's part of a step: its name, and the names of the networks whose weights it moves."""
+
+    name: str
+    trains: tuple[str, ...]
+
+
+class Objective(ABC):
+    """What is learned. The loop does the rest: devices, precision, portions, clipping, averages, checkpoints, logs.
+
+    ``networks``: all that have weights to learn, by name. ``product``: the one that ships. ``turns``: one for each
+    optimiser, made in this order each step. An objective with several (generator and critic, two generators and two
+    critics, encoder and decoder...) may keep what one turn computed for the next, for one portion of a batch.
+    """
+
+    networks: dict[str, nn.Module]
+    product: str
+    turns: tuple[Turn, ...]
+
+    @abstractmethod
+    def loss(self, turn: str, batch: Batch, networks: Networks) -> dict[str, Tensor]:
+        """The parts of the loss of ``turn`` on one portion, each a scalar mean over it; ``"loss"`` is minimised."""
+
+    @abstractmethod
+    def predict(self, network: nn.Module, batch: Batch) -> Tensor:
+        """What the product makes of a validation batch, to be compared with its target."""
+
+    def to(self, device: Any) -> None:
+        """Move everything that computes; overridden by objectives that hold more than networks."""
+        for network in self.networks.values():
+            network.to(device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint must hold beside the networks."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state``."""
+        if state:
+            raise ValueError(f"{type(self).__name__} has no state")
+
+
+def crop_border(prediction: Tensor, target: Tensor, border: int) -> tuple[Tensor, Tensor]:
+    """Both without ``border`` pixels on each side, where zeros or repeated edges, not the picture, decided."""
+    if not border:
+        return prediction, target
+    inside = (..., slice(border, -border), slice(border, -border))
+    return prediction[inside], target[inside]

@@ -1,0 +1,43 @@
+"""Objectives by name: what a recipe says, made ready to train."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from retouch.image.errors import OptionError, unknown
+from retouch.training.objectives.adversarial import Adversarial
+from retouch.training.objectives.base import Objective
+from retouch.training.objectives.supervised import Supervised
+from retouch.training.recipe import TrainingRecipe
+
+OBJECTIVES: dict[str, type[Objective]] = {"supervised": Supervised, "adversarial": Adversarial}
+"""Every objective a recipe may name. One with a parameter ``critic`` gets the recipe's second network."""
+
+
+def build_objective(
+    recipe: TrainingRecipe, network: nn.Module, critic: nn.Module | None, features: Callable[[str], nn.Module]
+) -> Objective:
+    """The objective of ``recipe``; ``OptionError`` for an unknown name or argument, or a critic too many or too few."""
+    name = recipe.objective.name
+    if name not in OBJECTIVES:
+        raise OptionError(unknown("objective", name, list(OBJECTIVES)))
+    made = OBJECTIVES[name]
+    known = inspect.signature(made).parameters
+    given: dict[str, Any] = dict(recipe.objective.arguments)
+    allowed = [key for key in known if key not in ("network", "critic", "features")]
+    for key in given:
+        if key not in allowed:
+            raise OptionError(unknown("argument", key, allowed, f"of objective {name}"))
+    if ("critic" in known) != (critic is not None):
+        needs = "needs a [critic]" if critic is None else "has no use for a [critic]"
+        raise OptionError(f"recipe: objective {name} {needs}")
+    networks = [network] if critic is None else [network, critic]
+    try:
+        objective: Objective = made(*networks, features=features, **given)  # type: ignore[call-arg]
+    except TypeError as error:
+        raise OptionError(f"objective {name}: {error}") from error
+    return objective

@@ -1,0 +1,268 @@
+"""Training recipes: everything that decides on a weight, in one TOML file.
+
+The recipes that come with Retouch lie in ``recipes/``, one a published weight. Any value can be replaced by
+``key=value`` on the command line, with dots into the tables: ``run.steps=1000 data.crop=96``.
+"""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from retouch.degradations.recipe import Recipe
+from retouch.image.errors import OptionError, unknown
+from retouch.models.card import COLOURS
+from retouch.training import tables
+
+FOLDER = Path(__file__).parent / "recipes"
+"""Where the recipes that come with Retouch lie, one ``name.toml`` each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkRecipe:
+    """A network of ``networks.build``, its arguments, and the weight it starts from (name or file), if any.
+
+    ``partly``: tensors that do not fit (another scale's deconvolution) keep their fresh values instead of an error.
+    ``frozen``: beginnings of the names of parameters that stay as they are.
+    """
+
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    start: str | None = None
+    partly: bool = False
+    frozen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRecipe:
+    """How pictures become pairs (input, target).
+
+    ``crop``: side of the target in pixels. ``channels``: "y" (studio-range BT.601 luma), "grey" (full range) or
+    "rgb". ``degradation``: tables of ``degradations.recipe``, of which one is drawn for each target, all equally
+    likely. ``flips`` and ``rotations`` (by quarter turns) are random. ``shrink``: the target is cut from the picture
+    made smaller by one of these factors. ``held_out``: pictures kept for validation where no folder of them is given.
+    ``small``: what a picture smaller than the crop is, an error or skipped. ``cache``: decoded pictures are kept in
+    one memory-mapped file; without it each crop decodes its picture anew.
+    """
+
+    crop: int
+    degradation: tuple[dict[str, Any], ...]
+    channels: Literal["y", "grey", "rgb"] = "rgb"
+    flips: bool = True
+    rotations: bool = True
+    shrink: tuple[float, ...] = (1.0,)
+    held_out: int = 8
+    small: Literal["error", "skip"] = "error"
+    cache: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveRecipe:
+    """What is minimised: an objective of ``objectives`` and its arguments."""
+
+    name: str = "supervised"
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupRecipe:
+    """Parameters whose names begin with ``match`` learn ``factor`` times as fast as the others."""
+
+    match: str
+    factor: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerRecipe:
+    """An optimiser. ``rate``: learning rate. ``clip``: see ``ClipRecipe``. ``turn``: other values for one turn."""
+
+    name: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    decay: float = 0.99
+    group: tuple[GroupRecipe, ...] = ()
+    clip_value: float | None = None
+    clip_norm: float | None = None
+    clip_adjustable: float | None = None
+    turn: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def of(self, turn: str) -> OptimizerRecipe:
+        """The values for ``turn``; ``OptionError`` for an unknown key."""
+        base = {key: value for key, value in tables.write(self).items() if key != "turn"}
+        return tables.read(OptimizerRecipe, base | self.turn.get(turn, {}), f"optimizer.turn.{turn}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleRecipe:
+    """The learning rate over the run.
+
+    ``step``: times ``factor`` at each fraction of the run in ``at``. ``cosine``: down to ``end`` times the rate.
+    ``one-cycle``: up for the fraction ``rise`` of the run, then down (Smith 2018). ``constant``. ``warmup``: steps of
+    linear rise before ``step``, ``cosine`` or ``constant``.
+    """
+
+    name: Literal["constant", "step", "cosine", "one-cycle"] = "cosine"
+    at: tuple[float, ...] = (0.5,)
+    factor: float = 0.1
+    end: float = 0.001
+    rise: float = 0.3
+    warmup: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecipe:
+    """How long, how many, how exact.
+
+    ``batch``: pictures a step over all devices; ``accumulate``: portions it is worked off in. ``precision``: "auto"
+    (bfloat16 where the device has it, float16 with a scaler on older GPUs, else float32). ``ema``: weight of the
+    exponential average of the weights, 0 for none. ``validate_every``, ``save_every`` and ``log_every``: steps.
+    ``keep``: which weights are the result, those of the best validation PSNR or the last ones.
+    """
+
+    steps: int
+    batch: int = 16
+    accumulate: int = 1
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    ema: float = 0.999
+    seed: int = 0
+    validate_every: int = 1000
+    save_every: int = 1000
+    log_every: int = 50
+    keep: Literal["best", "last"] = "best"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardRecipe:
+    """What the weight's card will say: the fields of ``models.card.Card`` that training cannot know."""
+
+    family: str
+    tasks: tuple[str, ...]
+    colour: str
+    summary: str
+    published: str = ""
+    scales: tuple[int, ...] = ()
+    sigma: tuple[float, float] | None = None
+    quality: tuple[int, int] | None = None
+    data_licence: str = ""
+    licence: str = "Apache-2.0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecipe:
+    """A recipe, checked. ``network``: the one that ships; ``critic``: of adversarial objectives."""
+
+    name: str
+    help: str
+    network: NetworkRecipe
+    data: DataRecipe
+    run: RunRecipe
+    card: CardRecipe
+    critic: NetworkRecipe | None = None
+    objective: ObjectiveRecipe = ObjectiveRecipe()
+    optimizer: OptimizerRecipe = OptimizerRecipe()
+    schedule: ScheduleRecipe = ScheduleRecipe()
+
+    def __post_init__(self) -> None:
+        run, data = self.run, self.data
+        _check(run.steps >= 1 and run.batch >= 1 and run.accumulate >= 1, "run: steps, batch, accumulate: at least 1")
+        _check(run.batch % run.accumulate == 0, f"run: a batch of {run.batch} is not {run.accumulate} equal portions")
+        _check(0 <= run.ema < 1, f"run: ema must be in 0..1, without 1, not {run.ema}")
+        _check(0 <= run.seed < 2**63, "run: seed must be at least 0")
+        _check(min(run.validate_every, run.save_every, run.log_every) >= 1, "run: the ..._every are at least 1")
+        _check(data.crop >= 1, f"data: crop must be at least 1, not {data.crop}")
+        _check(bool(data.degradation), "data: needs at least one [[data.degradation]]")
+        _check(data.held_out >= 0, "data: held_out must be at least 0")
+        _check(bool(data.shrink) and all(0 < s <= 1 for s in data.shrink), "data: shrink holds factors in 0..1")
+        _check(self.optimizer.rate > 0, "optimizer: rate must be above 0")
+        _check(all(0 < at < 1 for at in self.schedule.at), "schedule: at holds fractions between 0 and 1")
+        _check(0 < self.schedule.rise < 1, "schedule: rise must be between 0 and 1")
+        _check(self.card.colour in COLOURS, f"card: colour is one of {', '.join(COLOURS)}")
+        scales = {recipe.scale for recipe in self.degradations()}
+        _check(len(scales) == 1, "data: all degradations must change the size alike")
+        side = next(iter(scales)) * data.crop
+        _check(side.denominator == 1, f"data: a crop of {data.crop} pixels does not divide by the degradation's scale")
+
+    def degradations(self) -> tuple[Recipe, ...]:
+        """The degradations as callables."""
+        named = ({"name": f"{self.name}-{n}"} | dict(table) for n, table in enumerate(self.data.degradation, 1))
+        return tuple(Recipe.from_table(table, f"{self.name}: data.degradation") for table in named)
+
+    def table(self) -> dict[str, Any]:
+        """The resolved recipe as tables, which ``read_table`` gives back equal."""
+        made: dict[str, Any] = tables.write(self)
+        return made
+
+
+def _check(right: bool, message: str) -> None:
+    if not right:
+        raise OptionError(f"recipe: {message}")
+
+
+def recipe_names() -> list[str]:
+    """The names of the training recipes that come with Retouch, sorted."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def read_recipe(source: str | Path, overrides: Sequence[str] = ()) -> TrainingRecipe:
+    """A recipe by name or from a TOML file, with ``overrides`` such as ``run.steps=1000`` put in.
+
+    Raises ``OptionError`` in one line that names the file, the key and the reason.
+    """
+    path = Path(source)
+    if path.suffix != ".toml":
+        if str(source) not in recipe_names():
+            raise OptionError(unknown("training recipe", str(source), recipe_names()))
+        path = FOLDER / f"{source}.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OptionError(f"{path}: cannot read the recipe: {error.strerror or error}") from error
+    except ValueError as error:  # malformed TOML, and bytes that are not UTF-8
+        raise OptionError(f"{path}: not a TOML file: {error}") from error
+    for text in overrides:
+        _override(table, text)
+    return read_table({"name": path.stem} | table, path.stem)
+
+
+def read_table(table: Mapping[str, Any], where: str = "recipe") -> TrainingRecipe:
+    """A recipe from tables; ``where`` begins the messages of ``OptionError``."""
+    try:
+        return tables.read(TrainingRecipe, table, where)
+    except OptionError as error:
+        text = str(error)
+        raise OptionError(text if text.startswith(where) else f"{where}: {text}") from error
+
+
+def _override(table: dict[str, Any], text: str) -> None:
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise OptionError(f"'{text}': a recipe's value is replaced by key=value, as in run.steps=1000")
+    try:
+        read: Any = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        read = value  # a word without quotes is a text
+    *outer, last = key.split(".")
+    place: Any = table
+    for part in outer:
+        place = _inside(place, part, key)
+    if isinstance(place, list):
+        _inside(place, last, key)
+        place[int(last)] = read
+    elif isinstance(place, dict):
+        place[last] = copy.deepcopy(read)
+    else:
+        raise OptionError(f"{key}: '{outer[-1]}' is no table")
+
+
+def _inside(place: Any, part: str, key: str) -> Any:
+    if isinstance(place, dict):
+        return place.setdefault(part, {})
+    if isinstance(place, list) and part.isdecimal() and int(part) < len(place):
+        return place[int(part)]
+    raise OptionError(f"{key}: there is no '{part}'")

@@ -1,0 +1,85 @@
+"""Validation: PSNR on pictures that training does not see, and a sheet of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from retouch.image.image import Image
+from retouch.image.sheet import sheet
+from retouch.metrics import psnr
+from retouch.training.data import Batch, generator_of, to_channels
+from retouch.training.objectives.base import Objective
+from retouch.training.pictures import Pictures
+from retouch.training.recipe import TrainingRecipe
+
+_SIDE = 256
+_ROWS = 4
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a validation found: the mean PSNR in dB, the picture's own channels, and a sheet of the first pictures."""
+
+    psnr: float
+    sheet: Image
+
+
+class Validator:
+    """The middle of each picture, at most 256 pixels a side, degraded once and for all; held in memory."""
+
+    def __init__(self, pictures: Pictures, recipe: TrainingRecipe) -> None:
+        self.cases: list[tuple[str, Batch]] = []
+        self.border = math.ceil(1 / recipe.degradations()[0].scale)
+        unit = recipe.data.crop  # a crop that every degradation takes without a rest
+        for index in range(len(pictures)):
+            pixels = torch.from_numpy(pictures[index].copy()).float() / 255
+            side = min(*pixels.shape[1:], max(_SIDE, unit)) // unit * unit
+            if not side:  # smaller than a crop
+                continue
+            top, left = (pixels.shape[1] - side) // 2, (pixels.shape[2] - side) // 2
+            target = to_channels(pixels[:, top : top + side, left : left + side], recipe.data.channels)[None]
+            for number, degradation in enumerate(recipe.degradations()):
+                made = degradation(target, generator_of(recipe.run.seed, -1_000_000 - index, number))
+                self.cases.append((pictures.entries[index].name, {"input": made, "target": target.contiguous()}))
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    @torch.no_grad()
+    def __call__(self, objective: Objective, network: nn.Module, device: torch.device) -> Validation:
+        """Run ``network`` (the product, or its average) on every case; in float32."""
+        training = network.training
+        network.eval()
+        scores: list[float] = []
+        rows: list[list[Image | None]] = []
+        captions: list[list[str]] = []
+        names: list[str] = []
+        for name, batch in self.cases:
+            there = {key: value.to(device) for key, value in batch.items()}
+            made = objective.predict(network, there).float().cpu().clamp(0, 1)
+            target = batch["target"]
+            score = psnr(made[0], target[0], shave=self.border)
+            scores.append(score)
+            if len(rows) < _ROWS and name not in names:
+                given = psnr(_enlarged(batch["input"], target)[0], target[0], shave=self.border)
+                rows.append([_shown(_enlarged(batch["input"], target)), _shown(made), _shown(target)])
+                captions.append([f"{given:.2f} dB", f"{score:.2f} dB", ""])
+                names.append(name)
+        network.train(training)
+        picture = sheet(rows, column_titles=["input", "prediction", "target"], row_titles=names, captions=captions)
+        finite = [score for score in scores if math.isfinite(score)]
+        return Validation(sum(finite) / len(finite) if finite else math.nan, picture)
+
+
+def _enlarged(x: Tensor, target: Tensor) -> Tensor:
+    """Nearest neighbours, where the input is smaller."""
+    factor = target.shape[-1] // x.shape[-1]
+    return x.clamp(0, 1).repeat_interleave(factor, -1).repeat_interleave(factor, -2) if factor > 1 else x.clamp(0, 1)
+
+
+def _shown(x: Tensor) -> Image:
+    return Image(x[0].float().contiguous())
