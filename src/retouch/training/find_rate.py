@@ -58,9 +58,8 @@ class Found:
         axes.plot(self.rates, self.losses, color="0.8", linewidth=1, label="loss")
         axes.plot(self.rates, self.smoothed, color="tab:blue", label="smoothed")
         axes.axvline(self.suggested, color="tab:red", linestyle="--", label=f"suggested: {self.suggested:.2g}")
-        axes.set(xscale="log", xlabel="learning rate", ylabel="loss")
-        low = min(self.smoothed)
-        axes.set_ylim(low - 0.1 * abs(low), min(max(self.smoothed), 3 * self.smoothed[0]) * 1.05)
+        positive = min(self.smoothed) > 0  # an adversarial loss need not be
+        axes.set(xscale="log", yscale="log" if positive else "linear", xlabel="learning rate", ylabel="loss")
         axes.legend()
         figure.savefig(plot)
 
@@ -122,9 +121,12 @@ def find_rate(
 
 
 def suggest(rates: Sequence[float], smoothed: Sequence[float]) -> float:
-    """The rate of the steepest fall before the minimum; a tenth of the minimum's where the loss never falls before."""
-    lowest = int(np.argmin(smoothed))
-    if lowest < 2:
+    """The rate where the smoothed loss falls fastest, before its minimum; a tenth of the minimum's if it never falls.
+
+    The first tenth is left out: the average has seen too few losses there to tell a fall from noise.
+    """
+    lowest, first = int(np.argmin(smoothed)), max(1, len(rates) // 10)
+    if lowest < first + 2:
         return rates[lowest] / 10
-    slope = np.gradient(np.asarray(smoothed[: lowest + 1]), np.log(np.asarray(rates[: lowest + 1])))
-    return rates[int(np.argmin(slope))]
+    slope = np.gradient(np.asarray(smoothed[first : lowest + 1]), np.log(np.asarray(rates[first : lowest + 1])))
+    return rates[first + int(np.argmin(slope))]
