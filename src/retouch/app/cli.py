@@ -73,13 +73,14 @@ class _Verb:
 
 
 def _verbs() -> dict[str, _Verb]:
-    from retouch.app import compare_command, evaluate_command, methods_command, train_command
+    from retouch.app import compare_command, evaluate_command, methods_command, models_command, train_command
 
     verbs = {task.name: _Verb(task.help, partial(_run_task, task)) for task in TASKS.values()}
     verbs["compare"] = _Verb(compare_command.HELP, compare_command.run)
     verbs["evaluate"] = _Verb(evaluate_command.HELP, evaluate_command.run)
     verbs["train"] = _Verb(train_command.HELP, train_command.run)
     verbs["find-lr"] = _Verb(train_command.HELP_FIND, train_command.run_find)
+    verbs["models"] = _Verb(models_command.HELP, models_command.run)
     verbs["methods"] = _Verb(methods_command.HELP, methods_command.run)
     return verbs
 

@@ -107,6 +107,38 @@ class Card:
                 Measured(**{key: value for key, value in row.items() if key in columns})
                 for row in values.get("measured", ())
             )
-            return cls(**values)
-        except (ValueError, TypeError, AttributeError) as error:
+            card = cls(**values)
+            _check_types(card)
+            for row in card.measured:
+                _check_types(row)
+            return card
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise RetouchError(f"{where}: the card in its header cannot be read: {error}") from error
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "int": int,
+    "int | None": (int, type(None)),
+    "float": (int, float),
+    "float | None": (int, float, type(None)),
+    "Mapping[str, Any]": Mapping,
+}
+"""What a JSON value must be for a field of the annotation; sequences are checked by their items."""
+
+
+def _check_types(made: Card | Measured) -> None:
+    """JSON may hold anything under a known key; raises ``TypeError`` for what a reader of the card would trip over."""
+    for field_ in dataclasses.fields(made):
+        value, annotation = getattr(made, field_.name), str(field_.type)
+        if annotation in _TYPES:
+            sound = isinstance(value, _TYPES[annotation]) and not isinstance(value, bool)
+        else:
+            sound = isinstance(value, tuple) or (value is None and annotation.endswith("| None"))
+            item = str if "str" in annotation else (int, float)
+            if field_.name != "measured":
+                sound = sound and all(isinstance(one, item) for one in value or ())
+            if field_.name in ("sigma", "quality"):
+                sound = sound and (value is None or len(value) == 2)
+        if not sound:
+            raise TypeError(f"{field_.name} is {value!r}")

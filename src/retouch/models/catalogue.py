@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from retouch.image.errors import OptionError, RetouchError, unknown
 from retouch.models import cache
 from retouch.models.card import Card
-from retouch.models.header import read_card
+from retouch.models.header import HEADER, read_card, read_header
 
 if TYPE_CHECKING:
     from retouch.models.load import Model
@@ -20,6 +23,11 @@ PACKAGED = Path(__file__).parent / "weights"
 """The folder of the weights that come with Retouch."""
 
 ENDING = ".safetensors"
+
+UNMEASURED = "never measured (retouch evaluate measures it)"
+"""What ``verify.problems`` says of a weight without measured numbers."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 class ModelWarning(UserWarning):
@@ -41,6 +49,11 @@ def user_folder() -> Path:
     return cache.home() / "models"
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The files of a folder that should be weights, by name; none where there is no folder."""
+    return sorted(path for path in folder.glob(f"*{ENDING}") if not path.name.startswith("."))
+
+
 def entries() -> list[Entry]:
     """Every usable weight, by name. The user's takes the place of a packaged one of the same name.
 
@@ -48,7 +61,7 @@ def entries() -> list[Entry]:
     """
     found: dict[str, Entry] = {}
     for folder, origin in ((PACKAGED, "packaged"), (user_folder(), "user")):
-        for path in sorted(folder.glob(f"*{ENDING}")):
+        for path in weight_files(folder):
             try:
                 card = _card(path, *_stamp(path))
             except RetouchError as error:
@@ -87,7 +100,8 @@ def find(name_or_path: str | Path) -> Path:
 def load(name_or_path: str | Path) -> Model:
     """The network and card of a weight, from its name or path; the last eight are kept.
 
-    What comes back is shared: copy the network before changing it. Raises as ``find`` and ``load.load_weights`` do.
+    A safetensors file without a card goes to ``guest.load_guest``. What comes back is shared: copy the network before
+    changing it. Raises as ``find``, ``load.load_weights`` and ``guest.load_guest`` do.
     """
     path = find(name_or_path)
     return _load(path, *_stamp(path))
@@ -102,6 +116,42 @@ def for_task(task: str, family: str | None = None, scale: int | None = None) -> 
         and (family is None or entry.card.family == family)
         and (scale is None or scale in entry.card.scales)
     ]
+
+
+def checked_name(name: str) -> str:
+    """``name``, if it can be the name of a weight and of its file; raises ``OptionError``."""
+    if not _NAME.fullmatch(name):
+        raise OptionError(f"'{name}': the name of a weight is of small letters, digits, '.', '_' and '-'")
+    return name
+
+
+def install(source: str | Path, *, replace: bool = False) -> Entry:
+    """Copy a weight into ``user_folder()`` under the name on its card.
+
+    Raises ``RetouchError`` for one that ``verify`` finds unsound (an unmeasured one will do), where the name is taken
+    and not to be replaced, and where the folder cannot be written.
+    """
+    from retouch.models.verify import problems
+
+    source = Path(source)
+    found = [problem for problem in problems(source) if problem != UNMEASURED]
+    if found:
+        raise RetouchError(f"{source}: not installed: {found[0]}")
+    card = read_card(source)
+    target = user_folder() / f"{checked_name(card.name)}{ENDING}"
+    if target.exists() and not replace:
+        raise RetouchError(f"{source}: not installed: {target} is there already; --replace takes its place")
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, beside)
+        beside.replace(target)
+    except OSError as error:
+        raise RetouchError(f"{target}: cannot write: {error.strerror or error}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    packaged = PACKAGED / target.name
+    return Entry(card, target, "user", packaged if packaged.exists() else None)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -120,6 +170,10 @@ def _card(path: Path, changed: int, size: int) -> Card:
 
 @lru_cache(maxsize=8)
 def _load(path: Path, changed: int, size: int) -> Model:
+    if HEADER not in read_header(path).metadata:
+        from retouch.models.guest import load_guest
+
+        return load_guest(path)
     from retouch.models.load import load_weights
 
     return load_weights(path)

@@ -43,14 +43,9 @@ def read_header(path: str | Path) -> Header:
             size = file.seek(0, 2)
             file.seek(0)
             start = file.read(8)
-            if start[:2] == b"PK" or start[:1] == b"\x80" and not start.endswith(b"\0"):
-                raise RetouchError(
-                    f"{path}: a pickle, which could run code when opened, is refused; retouch models convert "
-                    "reads it safely"
-                )
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else _LARGEST_HEADER + 1
             if length > min(_LARGEST_HEADER, size - 8):
-                raise RetouchError(f"{path}: truncated, or not a safetensors file")
+                raise RetouchError(f"{path}: {_not_safetensors(start)}")
             text = file.read(length)
     except OSError as error:
         raise RetouchError(f"{path}: cannot read the weight: {error.strerror or error}") from error
@@ -70,10 +65,17 @@ def read_header(path: str | Path) -> Header:
                 raise ValueError(f"'{name}' does not fill its place")
             end = max(end, last)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise RetouchError(f"{path}: not a safetensors file: its header is damaged ({error})") from error
+        raise RetouchError(f"{path}: {_not_safetensors(start)} ({error})") from error
     if 8 + length + end != size:
         raise RetouchError(f"{path}: truncated, or not a safetensors file: {size} bytes, not {8 + length + end}")
     return Header(metadata, shapes, size)
+
+
+def _not_safetensors(start: bytes) -> str:
+    """What a file that begins so is, rather than safetensors."""
+    if start[:2] == b"PK" or start[:1] == b"\x80":
+        return "a pickle, which could run code when opened, is refused; retouch models convert reads it safely"
+    return "truncated, or not a safetensors file"
 
 
 def read_card(path: str | Path) -> Card:

@@ -19,6 +19,7 @@ from retouch.networks.build import build, count_parameters, network_class
 
 __all__ = ["Model", "checksum", "load_state", "load_weights", "read_card", "read_tensors", "save_weights"]
 
+
 @dataclass(frozen=True)
 class Model:
     """A network with its card; float32, in evaluation mode, without gradients. ``path``: the file it came from."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from retouch.image.errors import OptionError, RetouchError
+from retouch.image.errors import OptionError, RetouchError, unknown
 from retouch.models.card import Card
 from retouch.models.device import autocast, fast_bfloat16
 from retouch.models.load import load_weights, save_weights
@@ -64,11 +64,17 @@ class LossNotFinite(Exception):
 
 
 def load_features(name: str) -> nn.Module:
-    """The feature network that a perceptual loss asks for, with its weights from the catalogue."""
-    from retouch.models.features import feature_network
+    """The feature network that a perceptual loss asks for, "vgg16" or "vgg19", with its weights from the catalogue."""
+    from retouch.models.features import feature_weights
+    from retouch.models.load import load_state
+    from retouch.networks.vgg import VGGFeatures
 
-    made: nn.Module = feature_network(name)
-    return made
+    depths = {"vgg16": 16, "vgg19": 19}
+    if name not in depths:
+        raise OptionError(unknown("feature network", name, list(depths)))
+    network = VGGFeatures(depths[name])
+    load_state(network, feature_weights(name), f"weights of {name}")
+    return network
 
 
 def make_network(recipe: NetworkRecipe) -> nn.Module:

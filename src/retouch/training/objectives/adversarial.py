@@ -46,7 +46,7 @@ class Adversarial(Objective):
         if turn == "generator":
             made = networks["generator"](batch["input"])
             self._made.append(made.detach())
-            parts = self.losses(*crop_border(made.float(), target, self.border))
+            parts: dict[str, Tensor] = self.losses(*crop_border(made.float(), target, self.border))
             fooled = self.adversarial.generator(networks["critic"](made).float())
             return parts | {"adversarial": fooled, "loss": parts["loss"] + self.weight * fooled}
         made = self._made.pop(0)  # the portions of a step come in the same order in both turns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,7 +32,7 @@ class WeightedLosses(nn.Module):
                 raise OptionError("objective: every loss needs a name")
             name, weight = arguments.pop("name"), arguments.pop("weight", 1.0)
             kind = str(arguments.pop("features", "vgg16"))
-            self.parts.append(build_loss(name, features=lambda kind=kind: features(kind), **arguments))
+            self.parts.append(build_loss(name, features=partial(features, kind), **arguments))
             self.names.append(name)
             self.weights.append(float(weight))
 

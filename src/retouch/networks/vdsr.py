@@ -1,0 +1,40 @@
+"""VDSR: twenty convolutions that predict what a bicubic enlargement lacks.
+
+Kim, Lee, Lee, "Accurate Image Super-Resolution Using Very Deep Convolutional Networks", CVPR 2016, section 3.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from torch import Tensor, nn
+
+from retouch.networks.spec import Spec
+
+
+class VDSR(nn.Module):
+    """``depth`` convolutions 3x3 of ``width`` channels, ReLU between them; the input is added to the output.
+
+    ``forward``: the picture enlarged by bicubic interpolation, ``(B, channels, H, W)`` in [0, 1], any size -> the same
+    shape. One network serves scales 2, 3 and 4. ``channels``: 1 for the luma, as published. 664,704 weights without
+    biases. He et al. 2015 initialisation. Raises ``ValueError`` for a depth below 2.
+    """
+
+    def __init__(self, channels: int = 1, depth: int = 20, width: int = 64) -> None:
+        super().__init__()
+        if depth < 2:
+            raise ValueError(f"depth is at least 2, not {depth}")
+        sizes = [channels, *[width] * (depth - 1), channels]
+        layers: list[nn.Module] = []
+        for inputs, outputs in itertools.pairwise(sizes):
+            convolution = nn.Conv2d(inputs, outputs, 3, padding=1)
+            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+            assert convolution.bias is not None
+            nn.init.zeros_(convolution.bias)
+            layers += [convolution, nn.ReLU(inplace=True)]
+        self.body = nn.Sequential(*layers[:-1])
+        self.spec = Spec(channels=channels, halo=depth, enlarged=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = x + self.body(x)
+        return y
