@@ -181,8 +181,7 @@ def _check_options(task: Task, options: Options) -> None:
     if isinstance(options, MethodOptions):
         from retouch.models.device import pick_device
 
-        if options.method != "auto":
-            task.method(options.method)
+        task.named(options)
         pick_device(options.device)
     for path in _pictures_among(options):
         if not path.exists():

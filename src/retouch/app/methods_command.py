@@ -52,6 +52,9 @@ def _print_table(task: Task, device: str) -> None:
             Text(f"time: about {seconds} a megapixel on this {device}"),
             Text(f"prefer it: {method.prefer}"),
         ]
+        reason = method.available(default_options(task))
+        if reason is not None:
+            about.append(Text(f"not here: {reason}", style="yellow"))
         table.add_row(Text(method.name, style="bold"), Group(*about))
     console = Console(highlight=False)
     console.print(f"{task.name}: {task.help}. Methods, the best that its time allows first:\n", markup=False)

@@ -1,4 +1,4 @@
-"""A trained network made ready to run: folded, rewritten where that is equal and faster, in the precision of the device.
+"""A trained network made ready to run: folded, rewritten where equal and faster, in the precision of the device.
 
 What comes out computes what went in; only rounding differs. Sources: batch normalisation folded as in Jacob et al.,
 "Quantization and Training of Neural Networks", CVPR 2018, section 3.2; the deconvolution as convolution and pixel
@@ -8,6 +8,7 @@ shuffle after Shi et al., "Is the deconvolution layer the same as a convolutiona
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from typing import Any
 
@@ -21,7 +22,7 @@ from retouch.models.device import fast_bfloat16
 from retouch.networks.spec import Spec
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-"""``fp32``: as trained. ``bf16``, ``fp16``: all but the first and the last layer in 16 bits. ``auto``: by the device."""
+"""``fp32``: as trained. ``bf16``, ``fp16``: all but first and last layer in 16 bits. ``auto``: by the device."""
 
 _BLACK = 1e-3
 
@@ -109,7 +110,7 @@ def _fold(network: nn.Module) -> None:
         if not isinstance(parent, nn.Sequential):
             continue
         names = list(parent._modules)
-        for first, second in zip(names, names[1:], strict=False):
+        for first, second in itertools.pairwise(names):
             convolution, norm = parent._modules[first], parent._modules[second]
             statistics = isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None
             if isinstance(convolution, nn.Conv2d) and statistics:
@@ -173,7 +174,7 @@ class ShuffledDeconvolution(nn.Module):
 
     @staticmethod
     def equals(deconvolution: nn.ConvTranspose2d) -> bool:
-        """Whether it can be written so: one stride, no groups or dilation, and an output of exactly s times the input."""
+        """Whether it can be written so: one stride, no groups or dilation, an output of exactly s times the input."""
         stride = deconvolution.stride[0]
         exact = all(
             side + int(output) - 2 * int(padding) == stride and side > int(padding)

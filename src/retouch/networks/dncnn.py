@@ -18,7 +18,7 @@ class DnCNN(nn.Module):
 
     ``forward``: the degraded picture ``(B, channels, H, W)`` in [0, 1] (noise may leave it), any size -> the restored
     one. ``depth``: 17 for one noise level (DnCNN-S), 20 for the blind networks (DnCNN-B, DnCNN-3). Convolutions before
-    a batch normalisation have no bias. 556,097 parameters for 17 layers and one channel, 669,379 for 20 layers in colour.
+    a batch normalisation have no bias. 556,097 parameters (17 layers, one channel), 669,379 (20 layers, colour).
     Initialised N(0, 2 / (9 width)), as the released code. Raises ``ValueError`` for a depth below 3.
     """
 

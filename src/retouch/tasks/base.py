@@ -174,7 +174,8 @@ class Method:
     ``seconds``: estimate from (megapixels, device type, options), which ``auto`` and the tables use.
     ``rank``: among the methods that fit the budget, ``auto`` takes the highest.
     ``run``: ``(image, options, on_step) -> Image``. ``iterative``: whether it heeds effort and state, previews, and
-    returns the best so far when cancelled.
+    returns the best so far when cancelled. ``available``: None where it can be used with these options here, else why
+    not, in one line. ``learned``: whether it runs trained weights, and so takes any ``--model`` of its task.
     """
 
     name: str
@@ -185,6 +186,8 @@ class Method:
     rank: int
     run: Callable[[Image, Any, Listener | None], Image]
     iterative: bool = False
+    available: Callable[[Any], str | None] = lambda options: None
+    learned: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,23 +223,42 @@ class Task:
                 return method
         raise OptionError(unknown("method", name, [m.name for m in self.methods] + ["auto"], f"for {self.name}"))
 
-    def choose(self, megapixels: float, options: Options) -> Method:
-        """The method that ``options.method`` names, or for 'auto' the best one within the budget.
+    def named(self, options: MethodOptions) -> Method | None:
+        """The method that ``--method`` or ``--model`` names, None for 'auto'.
 
-        ``megapixels``: of the picture as it comes in. If none fits the budget, the fastest.
+        Raises ``OptionError`` for an unknown one, and for one that cannot be used here with these options.
+        """
+        if getattr(options, "model", None) is not None:
+            from retouch.tasks.learned import method_of_model
+
+            return method_of_model(self, options)
+        if options.method == "auto":
+            return None
+        method = self.method(options.method)
+        reason = method.available(options)
+        if reason is not None:
+            raise OptionError(f"--method {method.name}: {reason}")
+        return method
+
+    def choose(self, megapixels: float, options: Options) -> Method:
+        """The method that ``options`` name, or for 'auto' the best one that can be used, within the budget.
+
+        ``megapixels``: of the picture as it comes in. If none fits the budget, the fastest. Raises as ``named``.
         """
         if not isinstance(options, MethodOptions):
             return self.methods[0]
-        if options.method != "auto":
-            return self.method(options.method)
+        chosen = self.named(options)
+        if chosen is not None:
+            return chosen
         from retouch.models.device import pick_device
 
         device = pick_device(options.device).type
-        costs = {m.name: m.seconds(megapixels, device, options) for m in self.methods}
-        fitting = [m for m in self.methods if costs[m.name] <= options.budget]
+        usable = [m for m in self.methods if m.available(options) is None]
+        costs = {m.name: m.seconds(megapixels, device, options) for m in usable}
+        fitting = [m for m in usable if costs[m.name] <= options.budget]
         if fitting:
             return max(fitting, key=lambda m: m.rank)
-        return min(self.methods, key=lambda m: costs[m.name])
+        return min(usable, key=lambda m: costs[m.name])
 
     def run(self, image: Image, options: Options, on_step: Listener | None = None) -> Image:
         """Do the task on one picture."""

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from retouch.tasks.base import Method, MethodOptions, Task, as_image, option
+from retouch.tasks.base import Method, Task, as_image, option
 from retouch.tasks.iterate import deep_prior, note, prior_seconds
+from retouch.tasks.learned import LearnedOptions, learned_method
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DejpegOptions(MethodOptions):
+class DejpegOptions(LearnedOptions):
     """The options of ``dejpeg``."""
 
     quality_of_input: int | None = option(
@@ -96,6 +97,15 @@ DEJPEG = Task(
     help="take out the blocks and the ringing that JPEG left",
     options=DejpegOptions,
     methods=(
+        learned_method(
+            "dejpeg",
+            "dncnn-3",
+            level=_quality,
+            rank=80,
+            summary="DnCNN-3 (Zhang et al. 2017): one network of 20 layers for JPEG, noise and enlarging, on the luma",
+            cost="tens of seconds a megapixel on a CPU; a GPU helps much",
+            prefer="photographs of any quality",
+        ),
         Method(
             name="deep-prior",
             summary="Deep Image Prior (Ulyanov et al. 2018): an untrained network is fitted to the picture and stopped "

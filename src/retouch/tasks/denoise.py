@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from retouch.tasks.base import Method, MethodOptions, Task, as_image, option
+from retouch.tasks.base import Method, Task, as_image, option
 from retouch.tasks.iterate import deep_prior, note, operations_per_second, prior_seconds, window_side
+from retouch.tasks.learned import LearnedOptions, learned_method
 
 if TYPE_CHECKING:
     from retouch.image.image import Image
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DenoiseOptions(MethodOptions):
+class DenoiseOptions(LearnedOptions):
     """The options of ``denoise``."""
 
     sigma: float | None = option(
@@ -98,6 +99,15 @@ DENOISE = Task(
     help="take the noise out of a picture",
     options=DenoiseOptions,
     methods=(
+        learned_method(
+            "denoise",
+            "dncnn",
+            level=_sigma,
+            rank=80,
+            summary="DnCNN (Zhang et al. 2017): a network of 17 to 20 layers trained to find the noise",
+            cost="tens of seconds a megapixel on a CPU; a GPU helps much",
+            prefer="Gaussian-like noise of a level its weights were trained for",
+        ),
         Method(
             name="ensemble",
             summary="the mean of deep-prior and nlm: what only one of them gets wrong is halved",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from retouch.tasks.base import Method, MethodOptions, Task, as_image, option
+from retouch.tasks.base import Method, Task, as_image, option
 from retouch.tasks.iterate import Network, deep_prior, prior_seconds
+from retouch.tasks.learned import LearnedOptions, learned_method, target_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,10 +19,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpscaleOptions(MethodOptions):
-    """The options of ``upscale``."""
+class UpscaleOptions(LearnedOptions):
+    """The options of ``upscale``. A whole ``scale`` is kept as an int."""
 
-    scale: int = option(2, "how many times larger, each side", minimum=2, maximum=8, metavar="N")
+    scale: float = option(2, "how many times larger, each side; 1.5 is fine", minimum=1, maximum=16, metavar="N")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.scale, float) and self.scale.is_integer():
+            object.__setattr__(self, "scale", int(self.scale))
 
 
 def _enlarged(
@@ -35,7 +41,7 @@ def _enlarged(
         large = enlarge(replace(image, alpha=None), options, on_step)
         if image.alpha is None:
             return large
-        alpha = resize(image.alpha[None], scale=options.scale, kernel="bicubic").clamp(0, 1)[0]
+        alpha = resize(image.alpha[None], target_size(image, options.scale), kernel="bicubic").clamp(0, 1)[0]
         return replace(large, alpha=alpha)
 
     return run
@@ -45,7 +51,7 @@ def _interpolation(kernel: Kernel) -> Callable[[Image, UpscaleOptions, Listener 
     def enlarge(image: Image, options: UpscaleOptions, on_step: Listener | None) -> Image:
         from retouch.image.resize import resize
 
-        return image.with_pixels(resize(image.pixels[None], scale=options.scale, kernel=kernel))
+        return image.with_pixels(resize(image.pixels[None], target_size(image, options.scale), kernel=kernel))
 
     return _enlarged(enlarge)
 
@@ -54,7 +60,8 @@ def _prior(network: Network) -> Callable[[Image, UpscaleOptions, Listener | None
     def enlarge(image: Image, options: UpscaleOptions, on_step: Listener | None) -> Image:
         from retouch.degradations.resample import LanczosDownsample
 
-        smaller = LanczosDownsample(options.scale)
+        scale = int(options.scale)
+        smaller = LanczosDownsample(scale)
         return deep_prior(
             "upscale",
             image,
@@ -62,17 +69,63 @@ def _prior(network: Network) -> Callable[[Image, UpscaleOptions, Listener | None
             on_step,
             network=network,
             degrade=lambda kept: smaller,
-            scale=options.scale,
+            scale=scale,
         )
 
     return _enlarged(enlarge)
 
 
+def _whole_scale(options: UpscaleOptions) -> str | None:
+    if isinstance(options.scale, int) and 2 <= options.scale <= 8:
+        return None
+    return f"needs a whole --scale of 2 to 8, not {options.scale:g}"
+
+
+def _learned(family: str, *, rank: int, summary: str, cost: str, prefer: str) -> Method:
+    method = learned_method("upscale", family, rank=rank, summary=summary, cost=cost, prefer=prefer)
+    return replace(method, run=_enlarged(method.run))
+
+
 UPSCALE = Task(
     name="upscale",
-    help="make a picture larger, 2 to 8 times each side",
+    help="make a picture larger, up to 16 times each side",
     options=UpscaleOptions,
     methods=(
+        _learned(
+            "srresnet",
+            rank=90,
+            summary="SRResNet (Ledig et al. 2017): sixteen residual blocks at the small size, on the three colours",
+            cost="tens of seconds a megapixel of the small picture; a GPU helps much",
+            prefer="the sharpest true result, where the time is there",
+        ),
+        _learned(
+            "vdsr",
+            rank=85,
+            summary="VDSR (Kim et al. 2016): twenty layers predict what bicubic interpolation lacks, for x2, x3 and x4",
+            cost="tens of seconds a megapixel of the large picture; a GPU helps much",
+            prefer="factors between and beyond x2 to x4",
+        ),
+        _learned(
+            "fsrcnn",
+            rank=80,
+            summary="FSRCNN (Dong et al. 2016): thin layers at the small size, then one deconvolution",
+            cost="about a second a megapixel of the small picture",
+            prefer="nearly always: quick, and sharper than any interpolation",
+        ),
+        _learned(
+            "srcnn",
+            rank=70,
+            summary="SRCNN (Dong et al. 2014): three layers sharpen the bicubic enlargement",
+            cost="a few seconds a megapixel of the large picture",
+            prefer="as the yardstick that papers compare with",
+        ),
+        _learned(
+            "espcn",
+            rank=65,
+            summary="ESPCN (Shi et al. 2016): three layers at the small size, then a pixel shuffle",
+            cost="about a second a megapixel of the small picture",
+            prefer="where speed counts most",
+        ),
         Method(
             name="deep-prior",
             summary="Deep Image Prior (Ulyanov et al. 2018): a large picture made by an untrained network, fitted so "
@@ -83,6 +136,14 @@ UPSCALE = Task(
             rank=50,
             run=_prior("hourglass"),
             iterative=True,
+            available=_whole_scale,
+        ),
+        _learned(
+            "srgan",
+            rank=45,
+            summary="SRGAN (Ledig et al. 2017): SRResNet trained against a judge of what looks real",
+            cost="like srresnet",
+            prefer="when the picture should look sharp and may hold detail that was never there",
         ),
         Method(
             name="lanczos",
@@ -111,6 +172,7 @@ UPSCALE = Task(
             rank=10,
             run=_prior("decoder"),
             iterative=True,
+            available=_whole_scale,
         ),
     ),
     changes_size=True,
@@ -118,11 +180,12 @@ UPSCALE = Task(
 
 
 def upscale(
-    image: Source, *, scale: int = 2, method: str = "auto", on_step: Listener | None = None, **options: Any
+    image: Source, *, scale: float = 2, method: str = "auto", on_step: Listener | None = None, **options: Any
 ) -> Image:
-    """Make ``image`` ``scale`` times larger, each side; 2 to 8.
+    """Make ``image`` ``scale`` times larger, each side; 1 to 16, not only whole numbers (sides are rounded).
 
-    ``image`` and the other arguments as for ``denoise``; ``options``: the rest of ``UpscaleOptions``. The alpha is
+    Trained networks reach other factors than their own by running one after the other, and one bicubic resize at the
+    end; deep priors need a whole number from 2 to 8. ``image`` and the other arguments as for ``denoise``; ``options``: the rest of ``UpscaleOptions``. The alpha is
     enlarged by bicubic interpolation whatever the method. Raises ``OptionError`` for a wrong option.
     """
     made = UPSCALE.make_options(scale=scale, method=method, **options)

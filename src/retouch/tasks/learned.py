@@ -1,0 +1,299 @@
+"""What the tasks share about trained networks: which weight, which scales one after the other, the run, its time."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from retouch.image.errors import OptionError
+from retouch.tasks.base import Method, MethodOptions, Task, option, parse_tile
+from retouch.tasks.iterate import note, operations_per_second
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from retouch.image.image import Image
+    from retouch.image.tiling import OnTile
+    from retouch.models.card import Card
+    from retouch.models.runner import Runner
+    from retouch.solvers.steps import Listener
+
+Level = Callable[["Image", Any, "Listener | None"], float]
+"""How strong the damage is: what was given, or what is found in the picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedOptions(MethodOptions):
+    """The options of tasks that trained networks can do."""
+
+    model: str | None = option(
+        None, "run this weight, whatever its method: a name that 'retouch models list' shows, or a file", metavar="NAME"
+    )
+    ensemble: bool = option(
+        False, "for trained networks: the mean over eight flips and rotations, a little better at 8 times the time"
+    )
+
+
+@dataclass(frozen=True)
+class _Family:
+    """Multiplications per pixel of the picture as it comes in and as it goes out; the recipe that trains a weight."""
+
+    at_input: float
+    at_output: float
+    recipe: str
+
+
+_FAMILIES = {
+    "srcnn": _Family(0, 57_184, "srcnn-955-x{scale}"),
+    "fsrcnn": _Family(12_464, 0, "fsrcnn-x{scale}"),
+    "espcn": _Family(20_032, 288, ""),
+    "vdsr": _Family(0, 664_704, "vdsr"),
+    "srresnet": _Family(1_950_000, 15_552, "srresnet-x4"),
+    "srgan": _Family(1_950_000, 15_552, "srgan-x4"),
+    "dncnn": _Family(0, 667_008, "dncnn-blind"),
+    "dncnn-3": _Family(0, 667_008, "dncnn-3"),
+}
+
+
+def target_size(image: Image, scale: float) -> tuple[int, int]:
+    """Height and width of the picture ``scale`` times larger, rounded, halves up."""
+    return math.floor(image.height * scale + 0.5), math.floor(image.width * scale + 0.5)
+
+
+def plan_scales(scale: float, available: Sequence[int]) -> list[int]:
+    """The factors to enlarge by, one after the other, to reach at least ``scale``; none for a scale of 1 or less.
+
+    The fewest that do, among those the smallest product, the small factors first: later runs are on larger pictures.
+    Raises ``ValueError`` without a factor above 1.
+    """
+    factors = sorted({factor for factor in available if factor > 1})
+    if scale <= 1:
+        return []
+    if not factors:
+        raise ValueError("no factor to enlarge by")
+    for count in itertools.count(1):
+        enough = [
+            combination
+            for combination in itertools.combinations_with_replacement(factors, count)
+            if math.prod(combination) >= scale
+        ]
+        if enough:
+            return list(min(enough, key=math.prod))
+    raise AssertionError("the powers of a factor above 1 pass any scale")
+
+
+def learned_method(
+    task: str, family: str, *, rank: int, summary: str, cost: str, prefer: str, level: Level | None = None
+) -> Method:
+    """The row of a task's table for the trained networks of ``family``.
+
+    ``level``: how strong the damage is, as the cards give the range of it; asked only where weights differ in it.
+    """
+    return Method(
+        name=family,
+        summary=summary,
+        cost=cost,
+        prefer=prefer,
+        seconds=_seconds(family),
+        rank=rank,
+        run=lambda image, options, on_step: _run(task, family, level, image, options, on_step),
+        available=lambda options: _why_not(task, family, options),
+        learned=True,
+    )
+
+
+def method_of_model(task: Task, options: Any) -> Method:
+    """The method that runs ``options.model``: that of its family, or one made for it.
+
+    Raises ``OptionError`` for a weight of another task, or of another method than the one named beside it, and as
+    ``models.catalogue.find`` does.
+    """
+    card = _card_of_model(task.name, options)
+    if options.method not in ("auto", card.family):
+        task.method(options.method)
+        raise OptionError(f"--model {options.model} is a weight of {card.family}, not of --method {options.method}")
+    learned = [method for method in task.methods if method.learned]
+    for method in learned:
+        if method.name == card.family:
+            return method
+    # every learned method of a task runs the weight that --model names
+    return dataclasses.replace(learned[0], name=card.family, summary=card.summary)
+
+
+def _card_of_model(task: str, options: Any) -> Card:
+    from retouch.models import catalogue
+
+    card = catalogue.load(options.model).card
+    if task not in card.tasks:
+        raise OptionError(f"--model {options.model}: a weight for {', '.join(card.tasks)}, not for {task}")
+    return card
+
+
+# -- which weight
+
+
+def _range(card: Card, task: str) -> tuple[float, float] | None:
+    return card.sigma if task == "denoise" else card.quality if task == "dejpeg" else None
+
+
+def _why_not(task: str, family: str, options: Any) -> str | None:
+    """Why no weight of ``family`` can be used, None where one can."""
+    if getattr(options, "model", None) is not None:
+        return None  # the weight itself is looked at instead
+    from retouch.models.catalogue import for_task
+
+    cards = for_task(task, family)
+    if not cards or (task == "upscale" and not any(scale > 1 for card in cards for scale in card.scales)):
+        recipe = _FAMILIES[family].recipe
+        scale = getattr(options, "scale", None)
+        recipe = recipe.format(scale=scale if scale in (2, 3, 4) else 2)
+        how = (
+            f"retouch train {recipe} --images DIR, then retouch models install" if recipe else "retouch models install"
+        )
+        return f"no weights of {family} here: {how}"
+    if task != "denoise":
+        return None
+    ranges = [card.sigma for card in cards if card.sigma is not None]
+    if len(ranges) < len(cards):
+        return None  # a weight that names no range is for any
+    told = " and ".join(sorted({f"{low:g}" if low == high else f"{low:g} to {high:g}" for low, high in ranges}))
+    if options.sigma is None:
+        blind = any(low < high for low, high in ranges)
+        return None if blind else f"its weights here are for noise of sigma {told} only: give --sigma to use it"
+    near = any(_distance(options.sigma, limits) <= _TOLERANCE * options.sigma for limits in ranges)
+    return None if near else f"its weights here are for noise of sigma {told}, not {options.sigma:g}"
+
+
+_TOLERANCE = 0.1  # how far, of itself, a noise level may lie outside what a weight was trained for
+
+
+def _distance(value: float, limits: tuple[float, float] | None) -> float:
+    return 0.0 if limits is None else max(limits[0] - value, value - limits[1], 0.0)
+
+
+def _pick(task: str, cards: list[Card], channels: int, level: Callable[[], float]) -> Card:
+    """The weight nearest to the level of the damage; then the one for this kind of picture, the narrowest, the largest.
+
+    ``level`` is asked only if the ranges differ.
+    """
+    ranges = {_range(card, task) for card in cards}
+    value = level() if len(ranges) > 1 else None
+
+    def order(card: Card) -> tuple[float, bool, float, int, str]:
+        limits = _range(card, task)
+        wide = math.inf if limits is None else limits[1] - limits[0]
+        other = (card.colour == "rgb") != (channels == 3)
+        return (0.0 if value is None else _distance(value, limits)), other, wide, -card.parameters, card.name
+
+    return min(cards, key=order)
+
+
+# -- the run
+
+
+def _run(task: str, family: str, level: Level | None, image: Image, options: Any, on_step: Listener | None) -> Image:
+    from retouch.models import catalogue
+
+    if options.model is not None:
+        cards = [_card_of_model(task, options)]
+    else:
+        cards = catalogue.for_task(task, family)
+        reason = _why_not(task, family, options)
+        if reason is not None:
+            raise OptionError(f"--method {family}: {reason}")
+    if task == "upscale":
+        by_scale: dict[int, Card] = {}
+        for card in sorted(cards, key=lambda card: (card.parameters, card.name)):
+            by_scale |= dict.fromkeys(card.scales, card)
+        if not any(scale > 1 for scale in by_scale):
+            raise OptionError(f"--model {options.model}: its card names no scale")
+        stages = [(by_scale[scale], scale) for scale in plan_scales(options.scale, list(by_scale))]
+    else:
+        picked = _pick(task, cards, image.channels, lambda: 0.0 if level is None else level(image, options, on_step))
+        stages = [(picked, 1)]
+    named = options.model
+    tile = parse_tile(options.tile)
+    runners = {
+        card.name: _runner(named if named is not None else card.name, options, "off" if tile is None else tile)
+        for card, _ in stages
+    }
+    for name in runners:
+        note(on_step, f"weights: {name}")
+    planned = [(runners[card.name], scale) for card, scale in stages]
+    pixels = _stages(image.pixels, planned, on_step)
+    if task == "upscale":
+        from retouch.image.resize import bicubic
+
+        size = target_size(image, options.scale)
+        if tuple(pixels.shape[1:]) != size:
+            pixels = bicubic(pixels[None], size)[0]
+    return _filled(image, pixels)
+
+
+def _filled(image: Image, pixels: Tensor) -> Image:
+    from retouch.image.image import Image as Picture
+
+    if type(image) is Picture and pixels is not image.pixels:
+        # our own tensor, clipped in place: a second copy of a large result would double its memory
+        return dataclasses.replace(image, pixels=pixels.clamp_(0, 1).contiguous())
+    return image.with_pixels(pixels)
+
+
+def _runner(name_or_path: str, options: Any, tile: int | str) -> Runner:
+    from retouch.models.catalogue import load
+    from retouch.models.runner import Runner
+
+    return Runner(load(name_or_path), device=options.device, tile=tile, ensemble=options.ensemble)
+
+
+def _stages(pixels: Tensor, stages: list[tuple[Runner, int]], on_step: Listener | None) -> Tensor:
+    """Run the networks one after the other; the listener hears one row of tiles, False ends it with ``Cancelled``."""
+    counts, areas = [], []
+    height, width = pixels.shape[1:]
+    for runner, scale in stages:
+        counts.append(runner.tiles(height, width, scale))
+        height, width = height * scale, width * scale
+        areas.append(height * width)
+    began = time.monotonic()
+    for index, (runner, scale) in enumerate(stages):
+        on_tile = None
+        if on_step is not None:
+            on_tile = _progress(on_step, began, sum(counts[:index]), counts[index + 1 :], areas, index)
+        pixels = runner.run(pixels if index == 0 else pixels.clamp_(0, 1), scale, on_tile)
+    return pixels
+
+
+def _progress(on_step: Listener, began: float, before: int, after: list[int], areas: list[int], index: int) -> OnTile:
+    """Tiles of one stage, told as a part of all; the time left goes by the pixels made, as later tiles cost the same.
+
+    The number of tiles of this stage is the one that is told: it grows when memory runs out.
+    """
+    from retouch.solvers.steps import Step
+
+    def on_tile(done: int, total: int) -> bool | None:
+        share = (sum(areas[:index]) + areas[index] * done / total) / sum(areas)
+        left = (time.monotonic() - began) * (1 - share) / share
+        return on_step(Step(before + done, before + total + sum(after), left))
+
+    return on_tile
+
+
+def _seconds(family: str) -> Callable[[float, str, Any], float]:
+    """The estimate of ``Method.seconds``: two operations a multiplication, and the moving of the pixels."""
+
+    def seconds(megapixels: float, device: str, options: Any) -> float:
+        costs = _FAMILIES[family]
+        speed = operations_per_second(device, faithful=False)
+        total, pixels = 0.0, megapixels * 1e6
+        for scale in plan_scales(getattr(options, "scale", 1), (2, 3, 4)) or [1]:
+            operations = 2 * pixels * (costs.at_input + costs.at_output * scale**2)
+            pixels *= scale**2
+            total += operations * (8 if options.ensemble else 1) / speed + pixels * 1e-7
+        return total
+
+    return seconds
