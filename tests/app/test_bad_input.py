@@ -193,7 +193,7 @@ def test_masks(mask: np.ndarray, code: int, reason: str, tmp_path: Path, capsys:
         (["denoise", "IN/a.png", "-o", "OUT.png", "--quality", "0"], "--quality must be in 1..100"),
         (["denoise", "IN/a.png", "-o", "OUT.png", "--tile", "many"], "--tile must be"),
         (["denoise", "IN/a.png", "-o", "OUT.png", "--format", "jpeg"], "contradicts --format"),
-        (["upscale", "IN/a.png", "-o", "OUT.png", "--scale", "9"], "--scale must be in 2..8"),
+        (["upscale", "IN/a.png", "-o", "OUT.png", "--scale", "17"], "--scale must be in 1..16"),
         (["inpaint", "IN/a.png", "-o", "OUT.png", "--mask", "IN/none.png"], "none.png: no such file"),
         (["inpaint", "IN/a.png", "-o", "IN/m.png", "--mask", "IN/m.png"], "this is an input"),
         (["degrade", "IN/a.png", "-o", "OUT.png"], "nothing to do"),

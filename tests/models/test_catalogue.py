@@ -32,7 +32,7 @@ def make(folder: Path, name: str, stem: str | None = None, **changes: object) ->
     return path
 
 
-@pytest.fixture()
+@pytest.fixture
 def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A made-up package and an empty home; the folder of the packaged weights."""
     monkeypatch.setenv("RETOUCH_HOME", str(tmp_path / "home"))
@@ -73,12 +73,14 @@ def test_the_users_weight_wins(packaged: Path) -> None:
 
 def test_broken_files_warn_and_are_left_out(packaged: Path) -> None:
     (packaged / "broken.safetensors").write_bytes(b"abc")
-    make(packaged, "one-x2", stem="zz")
+    make(packaged, "one-x2", stem="aa")
+    make(packaged, "two-x3", stem="zz")
     with pytest.warns(catalogue.ModelWarning) as caught:
         assert [e.card.name for e in catalogue.entries()] == ["one-x2", "two-x3"]
     texts = [str(one.message) for one in caught]
     assert any("broken.safetensors: truncated" in text for text in texts)
-    assert any("a second weight named one-x2" in text for text in texts)
+    assert any("aa.safetensors: a second weight named one-x2, beside one-x2" in text for text in texts)
+    assert any("zz.safetensors: a second weight named two-x3, beside two-x3" in text for text in texts)
 
 
 def test_find(packaged: Path, tmp_path: Path) -> None:
@@ -130,7 +132,9 @@ def test_verify_names_each_fault(tmp_path: Path) -> None:
     assert [text[:11] for text in written(card, flipped)] == ["its tensors"]
     nan = {**tensors, first: torch.full_like(tensors[first], float("nan"))}
     assert any(text == f"'{first}' holds NaN or infinity" for text in written(card, nan))
-    assert written(dataclasses.replace(card, parameters=7), tensors) == [f"{card.parameters} parameters, its card says 7"]
+    assert written(dataclasses.replace(card, parameters=7), tensors) == [
+        f"{card.parameters} parameters, its card says 7"
+    ]
     assert written(dataclasses.replace(card, measured=()), tensors) == [catalogue.UNMEASURED]
     assert "not a weight of fsrcnn" in written(dataclasses.replace(card, arguments={"scale": 3}), tensors)[0]
     assert "unknown network 'odd'" in written(dataclasses.replace(card, architecture="odd"), tensors)[0]

@@ -34,7 +34,7 @@ def small_card(**changes: object) -> Card:
     return Card(**{**facts, **changes})  # type: ignore[arg-type]
 
 
-@pytest.fixture()
+@pytest.fixture
 def weight(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "small-x2.safetensors"
@@ -79,7 +79,7 @@ def test_checksum_by_hand() -> None:
 def test_every_truncation_is_refused(weight: Path, tmp_path: Path) -> None:
     whole = weight.read_bytes()
     cut = tmp_path / "cut.safetensors"
-    for length in [*range(0, 40), *range(40, len(whole), 37), len(whole) - 1]:
+    for length in [*range(40), *range(40, len(whole), 37), len(whole) - 1]:
         cut.write_bytes(whole[:length])
         for read in (load_weights, read_card, read_tensors):
             with pytest.raises(RetouchError, match=r"cut\.safetensors: truncated, or not a safetensors file"):

@@ -14,6 +14,9 @@ import torch
 import retouch
 from retouch.image.errors import OptionError, RetouchError
 from retouch.image.image import Image, Metadata
+from retouch.models.card import Card
+from retouch.models.load import save_weights
+from retouch.networks.build import build
 from retouch.solvers.deep_prior import DeepPrior
 from retouch.solvers.steps import Step
 from retouch.tasks import TASKS
@@ -43,6 +46,33 @@ def _extras(task: Task) -> dict[str, Any]:
 
 def _stop_soon(step: Step) -> bool:
     return step.index < 2
+
+
+@pytest.fixture(autouse=True)
+def _weights_of_every_family(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fresh weights of a small network stand for each family, so that the sweep runs the learned methods as well."""
+    home = tmp_path_factory.getbasetemp() / "weights of the sweep"
+    monkeypatch.setenv("RETOUCH_HOME", str(home))
+    if home.exists():
+        return
+    (home / "models").mkdir(parents=True)
+    for task in TASKS.values():
+        for method in task.methods:
+            if not method.learned:
+                continue
+            arguments = {"scale": 2 if task.name == "upscale" else 1, "width": 4, "shrunk": 2, "depth": 1}
+            card = Card(
+                name=f"{task.name}-{method.name}",
+                family=method.name,
+                architecture="fsrcnn",
+                arguments=arguments,
+                tasks=(task.name,),
+                colour="y",
+                summary="untrained",
+                scales=(2,) if task.name == "upscale" else (),
+            )
+            tensors = build("fsrcnn", arguments).state_dict()
+            save_weights(home / "models" / f"{card.name}.safetensors", tensors, card)
 
 
 _ALL = [(task, method) for task in TASKS.values() for method in task.methods]

@@ -1,4 +1,4 @@
-"""Losses by name: what a recipe says, made into modules ``loss(prediction, target)``."""
+"""Losses by name: what a recipe says, made into a module."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 from torch import nn
 
 from retouch.image.errors import OptionError, unknown
-from retouch.losses.perceptual import Content, Perceptual
-from retouch.losses.pixel import L1, L2, Charbonnier, TotalVariation
+from retouch.losses.perceptual import ContentLoss, Perceptual
+from retouch.losses.pixel import L1, L2, Charbonnier
+from retouch.losses.variation import TotalVariation
 
 LOSSES: dict[str, type[nn.Module]] = {
     "l1": L1,
@@ -18,28 +19,35 @@ LOSSES: dict[str, type[nn.Module]] = {
     "charbonnier": Charbonnier,
     "total-variation": TotalVariation,
     "perceptual": Perceptual,
-    "content": Content,
+    "content": ContentLoss,
 }
-"""Every loss a recipe may name."""
+"""Every loss a recipe may name. One whose class has a parameter ``features`` compares activations of a network."""
 
 
-def build_loss(name: str, features: Callable[[], nn.Module] | None = None, **arguments: Any) -> nn.Module:
-    """The loss called ``name``. ``features``: makes the feature network; called only for a loss that needs one.
+def build_loss(name: str, *, features: Callable[[], nn.Module] | None = None, **options: Any) -> nn.Module:
+    """The loss ``name``, called as ``loss(prediction, target)`` -> scalar.
 
-    Raises ``OptionError`` for an unknown name or argument, or a value that the loss refuses.
+    ``features``: makes the feature network, as ``networks.vgg.VGGFeatures`` with weights; called only for a loss that
+    needs one. ``options``: of the loss's class. Raises ``OptionError`` for an unknown name or option, a value the loss
+    refuses, and a loss that needs features where there are none.
     """
     if name not in LOSSES:
         raise OptionError(unknown("loss", name, list(LOSSES)))
     made = LOSSES[name]
-    known = inspect.signature(made).parameters
-    for key in arguments:
-        if key not in known or key == "features":
-            raise OptionError(unknown("argument", key, [k for k in known if k != "features"], f"of loss {name}"))
-    if "features" in known:
+    # a class without an __init__ of its own shows the catch-all signature of nn.Module
+    signature = inspect.signature(made).parameters if "__init__" in vars(made) else {}
+    known = [key for key in signature if key != "features"]
+    for key in options:
+        if key not in known:
+            message = unknown("option", key, known, f"of loss {name}")
+            raise OptionError(message if known else f"loss {name} has no options, so no '{key}'")
+    try:
+        if "features" not in signature:
+            return made(**options)
         if features is None:
             raise OptionError(f"loss {name} needs a feature network")
-        arguments["features"] = features()
-    try:
-        return made(**arguments)
+        return made(features(), **options)
+    except OptionError:
+        raise
     except (TypeError, ValueError) as error:
         raise OptionError(f"loss {name}: {error}") from error

@@ -1,6 +1,8 @@
-"""Losses between what a classification network sees in a prediction and in its target.
+"""Losses on the activations of a classification network.
 
-A feature network is called ``features(x, names) -> {name: activations}``, as ``networks.vgg.VGGFeatures``.
+``features`` is a frozen network that gives the activations of a picture by layer: ``features(x, names)`` -> a dict, as
+``networks.vgg.VGGFeatures`` does. Under autocast it runs in half precision, as any network; what is compared, and the
+Gram matrices, are float32.
 """
 
 from __future__ import annotations
@@ -9,70 +11,71 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from retouch.losses.pixel import difference, full
 
 
 def gram(x: Tensor) -> Tensor:
-    """Gram matrices of activations: ``(B, C, H, W)`` -> ``(B, C, C)``, divided by C H W (Johnson et al. 2016)."""
-    flat = x.float().flatten(2)
-    return flat @ flat.transpose(1, 2) / (x.shape[1] * flat.shape[2])
+    """Gram matrices of activations: ``(B, C, H, W)`` -> ``(B, C, C)``, sums over the pixels divided by C H W.
+
+    Gatys, Ecker, Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016, section 2.2; the
+    division as in Johnson, Alahi, Fei-Fei, ECCV 2016, section 3.2.
+    """
+    _, channels, height, width = x.shape
+    # divided before the product, where autocast is off: sums over the pixels overflow and lose in half precision
+    flat = full(x).flatten(2) / (channels * height * width) ** 0.5
+    with torch.autocast(x.device.type, enabled=False):
+        product: Tensor = flat @ flat.transpose(1, 2)
+    return product
 
 
-def _colour(x: Tensor) -> Tensor:
-    return x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
+class Perceptual(nn.Module):
+    """``pixel`` L1(x) + sum over layers of w L1(activations) + w^2 ``gram`` L1(Gram matrices) -> scalar.
 
-
-class _OnFeatures(nn.Module):
-    """Holds a feature network that never learns."""
-
-    def __init__(self, features: nn.Module) -> None:
-        super().__init__()
-        self.features = features.eval().requires_grad_(False)
-
-    def train(self, mode: bool = True) -> _OnFeatures:
-        return self  # the feature network stays as it was trained
-
-
-class Perceptual(_OnFeatures):
-    """L1 of the pixels, of features, and of their Gram matrices (fastai's course v3, lesson 7, after Johnson 2016).
-
-    ``pixel * L1(x, t) + sum_i w_i L1(f_i(x), f_i(t)) + sum_i w_i^2 style L1(gram f_i(x), gram f_i(t))``. ``layers``:
-    weight w_i by name. ``forward``: ``(B, 1 or 3, H, W)`` in [0, 1]; grey is repeated.
+    ``features``: see the module. ``layers``: name -> w. ``pixel``, ``gram``: weights; 0 leaves the part out. The form
+    and numbers of fastai's FeatureLoss (course v3, lesson 7, 2019), which takes the last activations before the third,
+    fourth and fifth pooling of VGG16 with batch normalisation; DeOldify has weights of (20, 70, 10) and no Gram
+    matrices. ``forward``: two batches of pictures ``(B, C, H, W)`` in [0, 1]; gradients reach the prediction only.
+    Raises ``ValueError`` where no layer is named.
     """
 
     def __init__(
-        self, features: nn.Module, layers: Mapping[str, float], pixel: float = 1.0, style: float = 5e3
+        self, features: nn.Module, layers: Mapping[str, float] | None = None, pixel: float = 1.0, gram: float = 5e3
     ) -> None:
-        super().__init__(features)
-        if not layers:
+        super().__init__()
+        chosen = {"relu3_3": 5.0, "relu4_3": 15.0, "relu5_3": 2.0} if layers is None else dict(layers)
+        self.layers = {name: float(weight) for name, weight in chosen.items()}
+        if not self.layers:
             raise ValueError("layers must not be empty")
-        self.layers, self.pixel, self.style = dict(layers), pixel, style
+        self.features, self.pixel, self.gram = features, pixel, gram
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        seen = self.features(_colour(prediction), list(self.layers))
+        made = self.features(prediction, list(self.layers))
         with torch.no_grad():
-            asked = self.features(_colour(target), list(self.layers))
-        total = self.pixel * F.l1_loss(prediction.float(), target.float())
+            wanted = self.features(target, list(self.layers))
+        loss = self.pixel * difference(prediction, target.detach()).abs().mean()
         for name, weight in self.layers.items():
-            total = total + weight * F.l1_loss(seen[name].float(), asked[name].float())
-            if self.style:
-                total = total + weight**2 * self.style * F.l1_loss(gram(seen[name]), gram(asked[name]))
-        return total
+            loss = loss + weight * difference(made[name], wanted[name]).abs().mean()
+            if self.gram:
+                loss = loss + weight**2 * self.gram * difference(gram(made[name]), gram(wanted[name])).abs().mean()
+        return loss
 
 
-class Content(_OnFeatures):
-    """SRGAN's content loss: mean squared difference of the activations of one layer, each times ``rescale``.
+class ContentLoss(nn.Module):
+    """Mean squared difference of the activations of one layer, each times ``scale`` -> scalar: the VGG loss of SRGAN.
 
-    Ledig et al. 2017, section 3.2: features rescaled by 1 / 12.75, which is the loss times .006. ``layer``: the paper's
-    phi_5,4 is ``relu5_4`` of VGG19, phi_2,2 ``relu2_2``.
+    ``features``: see the module; VGG19 as published. ``layer``: relu5_4 (SRGAN's phi_5,4) or relu2_2 (phi_2,2).
+    ``scale``: 1 / 12.75, so that the loss is 0.006 of what it would be, which makes it comparable to a mean squared
+    error of pictures. ``forward``: two batches of pictures ``(B, C, H, W)`` in [0, 1]; gradients reach the prediction
+    only. Ledig et al., CVPR 2017, sections 2.2.1 and 3.2.
     """
 
-    def __init__(self, features: nn.Module, layer: str = "relu5_4", rescale: float = 1 / 12.75) -> None:
-        super().__init__(features)
-        self.layer, self.rescale = layer, rescale
+    def __init__(self, features: nn.Module, layer: str = "relu5_4", scale: float = 1 / 12.75) -> None:
+        super().__init__()
+        self.features, self.layer, self.scale = features, layer, scale
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        seen = self.features(_colour(prediction), [self.layer])[self.layer]
+        made = self.features(prediction, [self.layer])[self.layer]
         with torch.no_grad():
-            asked = self.features(_colour(target), [self.layer])[self.layer]
-        return F.mse_loss(seen.float() * self.rescale, asked.float() * self.rescale)
+            wanted = self.features(target, [self.layer])[self.layer]
+        return self.scale**2 * difference(made, wanted).square().mean()

@@ -1,47 +1,52 @@
-"""Losses between a prediction and its target, value by value. All in float32, the mean over everything."""
+"""Losses that compare pictures value by value. Each is computed in float32 at least, whatever the network ran in."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+
+def full(x: Tensor) -> Tensor:
+    """``x`` in float32, if it came in half the precision: means over a batch lose too much there."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def difference(prediction: Tensor, target: Tensor) -> Tensor:
+    """``prediction - target`` in float32 at least.
+
+    Raises ``ValueError`` for different shapes: broadcasting one to the other would be a wrong loss.
+    """
+    if prediction.shape != target.shape:
+        raise ValueError(f"prediction is {tuple(prediction.shape)}, but target {tuple(target.shape)}")
+    return full(prediction) - full(target)
 
 
 class L1(nn.Module):
-    """Mean absolute difference."""
+    """Mean absolute difference of two tensors of one shape -> scalar."""
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        return F.l1_loss(prediction.float(), target.float())
+        return difference(prediction, target).abs().mean()
 
 
 class L2(nn.Module):
-    """Mean squared difference."""
+    """Mean squared difference of two tensors of one shape -> scalar."""
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        return F.mse_loss(prediction.float(), target.float())
+        return difference(prediction, target).square().mean()
 
 
 class Charbonnier(nn.Module):
-    """Mean of ``sqrt(d^2 + eps^2)``, a smooth L1 (Charbonnier et al. 1994; Lai et al. 2017 take eps = .001)."""
+    """Mean of ``sqrt(d^2 + eps^2)`` over the differences d of two tensors of one shape -> scalar.
+
+    L1 with a smooth bottom. ``eps``: in the unit of the values, above 0 (else ``ValueError``). Lai, Huang, Ahuja, Yang,
+    "Deep Laplacian Pyramid Networks for Fast and Accurate Super-Resolution", CVPR 2017, section 3.2.
+    """
 
     def __init__(self, eps: float = 1e-3) -> None:
         super().__init__()
         if not eps > 0:
-            raise ValueError(f"eps must be above 0, not {eps}")
+            raise ValueError(f"eps is above 0, not {eps}")
         self.eps = eps
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        return torch.sqrt((prediction.float() - target.float()).square() + self.eps**2).mean()
-
-
-class TotalVariation(nn.Module):
-    """Mean absolute difference of horizontal neighbours plus that of vertical ones, of the prediction alone.
-
-    Anisotropic (Rudin, Osher, Fatemi 1992, in the form used for networks since Mahendran and Vedaldi 2015).
-    """
-
-    def forward(self, prediction: Tensor, target: Tensor | None = None) -> Tensor:
-        x = prediction.float()
-        across, down = x.diff(dim=-1).abs(), x.diff(dim=-2).abs()
-        # a picture one pixel wide varies in one direction only; the mean of nothing would be NaN
-        return sum((d.mean() for d in (across, down) if d.numel()), x.new_zeros(()))
+        return (difference(prediction, target).square() + self.eps**2).sqrt().mean()

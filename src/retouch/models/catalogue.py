@@ -30,6 +30,9 @@ UNMEASURED = "never measured (retouch evaluate measures it)"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
+Origin = Literal["packaged", "user"]
+
+
 class ModelWarning(UserWarning):
     """A file among the weights cannot be used; the message names it and says why."""
 
@@ -40,7 +43,7 @@ class Entry:
 
     card: Card
     path: Path
-    origin: Literal["packaged", "user"]
+    origin: Origin
     hides: Path | None = None
 
 
@@ -57,10 +60,12 @@ def weight_files(folder: Path) -> list[Path]:
 def entries() -> list[Entry]:
     """Every usable weight, by name. The user's takes the place of a packaged one of the same name.
 
-    A file that cannot be read, or whose name another has taken, is told by a ``ModelWarning`` and left out.
+    A file that cannot be read, or whose name another has taken, is told by a ``ModelWarning`` and left out; of two with
+    one name in the same folder, the one whose file is called so stays.
     """
     found: dict[str, Entry] = {}
-    for folder, origin in ((PACKAGED, "packaged"), (user_folder(), "user")):
+    places: tuple[tuple[Path, Origin], ...] = ((PACKAGED, "packaged"), (user_folder(), "user"))
+    for folder, origin in places:
         for path in weight_files(folder):
             try:
                 card = _card(path, *_stamp(path))
@@ -69,14 +74,18 @@ def entries() -> list[Entry]:
                 continue
             older = found.get(card.name)
             if older is not None and older.origin == origin:
+                kept, left = (path, older.path) if path.stem == card.name else (older.path, path)
                 warnings.warn(
-                    f"{path}: a second weight named {card.name}, beside {older.path.name}; left out of the catalogue",
+                    f"{left}: a second weight named {card.name}, beside {kept.name}; left out of the catalogue",
                     ModelWarning,
                     stacklevel=2,
                 )
-                continue
-            made: Literal["packaged", "user"] = "packaged" if origin == "packaged" else "user"
-            found[card.name] = Entry(card, path, made, older.path if older is not None else None)
+                if kept == older.path:
+                    continue
+                hides = older.hides
+            else:
+                hides = older.path if older is not None else None
+            found[card.name] = Entry(card, path, origin, hides)
     return [found[name] for name in sorted(found)]
 
 

@@ -38,18 +38,22 @@ class Exported:
 def export_onnx(model: Model, output: str | Path, opset: int = DEFAULT_OPSET) -> Exported:
     """Write ``input`` ``(batch, channels, height, width)`` -> ``output``, float32 in [0, 1], batch and sides free.
 
-    The sides must be multiples of ``spec.multiple``. The card goes along in the metadata. Raises ``RetouchError``
-    where a package of the extra ``onnx`` is missing, the export fails, or differs from torch by more than ``LIMIT``;
-    nothing is written then.
+    The sides must be multiples of ``spec.multiple``. The card goes along in the metadata. Raises ``OptionError`` for an
+    opset that the onnx package does not know, and ``RetouchError`` where a package of the extra ``onnx`` is missing,
+    the export fails, or differs from torch by more than ``LIMIT``; nothing is written then.
     """
     output = Path(output)
     if output.suffix.lower() != ".onnx":
         raise OptionError(f"{output}: the name of an exported network ends in .onnx")
     try:
+        import onnx
         import onnxruntime  # type: ignore[import-untyped, unused-ignore]
-        import onnxscript  # noqa: F401  the exporter of torch needs it, and onnx with it
+        import onnxscript  # noqa: F401  the exporter of torch needs it
     except ImportError as error:
         raise RetouchError(f"export needs the package {error.name}: pip install 'retouch[onnx]'") from error
+    highest = onnx.defs.onnx_opset_version()
+    if opset > highest:
+        raise OptionError(f"--opset {opset}: the onnx package here knows opsets up to {highest}")
     network = copy.deepcopy(model.network).cpu().float().eval()
     spec: Any = getattr(network, "spec", None)
     if not isinstance(spec, Spec):

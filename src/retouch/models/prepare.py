@@ -70,8 +70,8 @@ class PreparedNetwork(nn.Module):
         spec = network.spec
         assert isinstance(spec, Spec)
         fast = lowered(simple, spec, dtype)
-        self.exact = simple.to(device=device, memory_format=torch.channels_last)
-        self.fast = fast.to(device=device, memory_format=torch.channels_last)
+        self.exact = _placed(simple, device)
+        self.fast = _placed(fast, device)
         # not a submodule: its parameters are those of ``fast`` and would be listed twice
         self._call: tuple[Any] = (torch.compile(self.fast) if compile else self.fast,)
         self.requires_grad_(False)
@@ -85,6 +85,14 @@ class PreparedNetwork(nn.Module):
                 self.dtype, self.fast, self._call = torch.float32, self.exact, (self.exact,)
             return again
         return y
+
+
+def _placed(network: nn.Module, device: torch.device) -> nn.Module:
+    network = network.to(device)
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.to(memory_format=torch.channels_last)
+    return network
 
 
 def _suspicious(x: Tensor, y: Tensor) -> bool:
@@ -136,8 +144,7 @@ class ShuffledDeconvolution(nn.Module):
         self.stride = int(deconvolution.stride[0])
         margins, starts, lengths = [], [], []
         taps: list[list[list[tuple[int, int]]]] = []  # of each axis and phase: (place in the new kernel, in the old)
-        for side, padding in zip(sides, deconvolution.padding, strict=True):
-            padding = int(padding)
+        for side, padding in zip(sides, _numbers(deconvolution.padding), strict=True):
             low, high = -((side - 1 - padding) // self.stride), (self.stride - 1 + padding) // self.stride
             margins.append(max(-low, high))
             starts.append(low + margins[-1])
@@ -177,13 +184,21 @@ class ShuffledDeconvolution(nn.Module):
         """Whether it can be written so: one stride, no groups or dilation, an output of exactly s times the input."""
         stride = deconvolution.stride[0]
         exact = all(
-            side + int(output) - 2 * int(padding) == stride and side > int(padding)
+            side + output - 2 * padding == stride and side > padding
             for side, output, padding in zip(
-                deconvolution.kernel_size, deconvolution.output_padding, deconvolution.padding, strict=True
+                deconvolution.kernel_size,
+                deconvolution.output_padding,
+                _numbers(deconvolution.padding),
+                strict=True,
             )
         )
         plain = deconvolution.groups == 1 and tuple(deconvolution.dilation) == (1, 1)
         return exact and plain and deconvolution.stride[1] == stride
+
+
+def _numbers(padding: Any) -> tuple[int, ...]:
+    """The padding of a deconvolution, which is never one of the words that a convolution takes."""
+    return tuple(padding)
 
 
 def lowered(network: nn.Module, spec: Spec, dtype: torch.dtype) -> nn.Module:

@@ -70,7 +70,7 @@ class Runner:
         and ``RetouchError`` where memory does not suffice.
         """
         enlarge = self._enlargement(scale)
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference_mode: its tensors could not be written to, nor fitted to, afterwards
             return run_tiled(
                 lambda x: self._tile(x.to(self.device), scale, enlarge),
                 pixels,

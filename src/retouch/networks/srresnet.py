@@ -1,10 +1,12 @@
-"""SRResNet, which is SRGAN's generator, and SRGAN's discriminator.
+"""SRResNet, a residual network for super-resolution, and the critic that makes SRGAN of it.
 
-Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network", CVPR 2017,
-section 2.1 and figure 4.
+Ledig, Theis, Huszar, Caballero, Cunningham, Acosta, Aitken, Tejani, Totz, Wang, Shi, "Photo-Realistic Single Image
+Super-Resolution Using a Generative Adversarial Network", CVPR 2017, section 2.1 and figure 4.
 """
 
 from __future__ import annotations
+
+import itertools
 
 from torch import Tensor, nn
 
@@ -12,14 +14,14 @@ from retouch.networks.spec import Spec
 
 
 class ResidualBlock(nn.Module):
-    """``x + BN(Conv(PReLU(BN(Conv(x)))))``, convolutions 3x3."""
+    """``x + [Conv3, BN, PReLU, Conv3, BN](x)`` with ``width`` channels throughout."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),  # the normalisation would cancel a bias
             nn.BatchNorm2d(width),
-            nn.PReLU(),
+            nn.PReLU(width),
             nn.Conv2d(width, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
         )
@@ -30,63 +32,76 @@ class ResidualBlock(nn.Module):
 
 
 class SRResNet(nn.Module):
-    """``Conv9 PReLU, blocks, Conv3 BN, + the first features, (Conv3 PixelShuffle2 PReLU) for each doubling, Conv9``.
+    """``Conv9 PReLU, blocks x residual block, Conv3 BN, long skip, n x [Conv3 (4 width), shuffle 2, PReLU], Conv9``.
 
-    ``forward``: the small picture ``(B, channels, H, W)`` in [0, 1], any size -> ``(B, channels, H * scale,
-    W * scale)``. The paper's targets lie in [-1, 1]; here the last step maps them to [0, 1]: y = (t + 1) / 2.
-    ``scale``: 2 or 4. 1.55 million parameters at scale 4, 16 blocks. Raises ``ValueError`` for another scale.
+    ``scale``: 2 or 4, n being 1 or 2. ``forward``: the small picture ``(B, channels, H, W)`` in [0, 1], any size ->
+    ``(B, channels, H * scale, W * scale)`` in about [0, 1]. The paper has the large picture in [-1, 1]: the last
+    convolution gives such a t, and ``forward`` returns (t + 1) / 2. A mean squared error here is a quarter of theirs.
+
+    1.55 million numbers (scale 4). The paper does not tell how they begin; here as torch begins any convolution, the
+    PReLU slopes at 0.25, one for each channel. Raises ``ValueError`` for another scale or sizes below 1.
     """
 
     def __init__(self, scale: int = 4, blocks: int = 16, width: int = 64, channels: int = 3) -> None:
         super().__init__()
         if scale not in (2, 4):
             raise ValueError(f"scale is 2 or 4, not {scale}")
-        self.head = nn.Sequential(nn.Conv2d(channels, width, 9, padding=4), nn.PReLU())
-        self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
-        self.join = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
-        doublings = scale.bit_length() - 1
-        enlarge: list[nn.Module] = []
-        for _ in range(doublings):
-            enlarge += [nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2), nn.PReLU()]
-        self.enlarge = nn.Sequential(*enlarge)
-        self.tail = nn.Conv2d(width, channels, 9, padding=4)
-        # the convolutions on the enlarged grids see 1 pixel of theirs to each side, the last one 4
-        reach = 4.0 / scale + sum(1 / 2**level for level in range(doublings))
-        self.spec = Spec(channels=channels, scale=scale, halo=4 + 2 * blocks + 1 + -int(-reach // 1))
+        if min(blocks, width, channels) < 1:
+            raise ValueError(f"blocks, width and channels are at least 1, not {blocks}, {width}, {channels}")
+        self.head = nn.Sequential(nn.Conv2d(channels, width, 9, padding=4), nn.PReLU(width))
+        self.trunk = nn.Sequential(
+            *(ResidualBlock(width) for _ in range(blocks)),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+        tail: list[nn.Module] = []
+        for _ in range(scale // 2):
+            tail += [nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2), nn.PReLU(width)]
+        self.tail = nn.Sequential(*tail, nn.Conv2d(width, channels, 9, padding=4))
+        # 4 in the head, 1 for each convolution of the trunk. In the tail 3 for either scale: the last convolution meets
+        # two small pixels to each side, and a shuffled convolution before it (two of them at scale 4) one more.
+        self.spec = Spec(channels=channels, scale=scale, halo=4 + 2 * blocks + 1 + 3)
 
     def forward(self, x: Tensor) -> Tensor:
         first = self.head(x)
-        features = first + self.join(self.blocks(first))
-        y: Tensor = (self.tail(self.enlarge(features)) + 1) / 2
-        return y
+        t: Tensor = self.tail(first + self.trunk(first))
+        return (t + 1) / 2
 
 
 class Discriminator(nn.Module):
-    """SRGAN's critic: eight convolutions 3x3, every second one halving the picture, and two dense layers.
+    """SRGAN's critic: eight 3 x 3 convolutions that halve the picture four times, then two linear layers.
 
-    ``forward``: ``(B, channels, size, size)`` in [0, 1] -> logits ``(B, 1)``: the paper's sigmoid belongs to the loss
-    here. LeakyReLU(.2), batch normalisation but in the first layer. 23.6 million parameters at size 96. Raises
-    ``ValueError`` for a size that does not divide by 16.
+    ``Conv 64, LeakyReLU .2``, then ``Conv BN LeakyReLU`` of 64, 128, 128, 256, 256, 512, 512 channels with strides 2
+    and 1 in turn, ``Linear 1024, LeakyReLU .2, Linear 1``. ``forward``: pictures ``(B, channels, size, size)`` in [0, 1]
+    (brought to the paper's [-1, 1] inside) -> LOGITS ``(B, 1)``, high for what looks real; the published sigmoid is
+    part of the loss.
+
+    23.6 million numbers at 96 x 96. Raises ``ValueError`` for a size that is no multiple of 16, in ``forward`` for
+    pictures of another shape.
     """
 
     def __init__(self, size: int = 96, channels: int = 3) -> None:
         super().__init__()
         if size < 16 or size % 16:
             raise ValueError(f"size is a multiple of 16, not {size}")
+        if channels < 1:
+            raise ValueError(f"channels is at least 1, not {channels}")
+        self.shape = (channels, size, size)
         layers: list[nn.Module] = [nn.Conv2d(channels, 64, 3, padding=1), nn.LeakyReLU(0.2, inplace=True)]
-        inputs = 64
-        for outputs, stride in ((64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 2)):
+        widths = (64, 64, 128, 128, 256, 256, 512, 512)
+        for index, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
             layers += [
-                nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+                nn.Conv2d(inputs, outputs, 3, stride=2 - index % 2, padding=1, bias=False),
                 nn.BatchNorm2d(outputs),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
-            inputs = outputs
         self.features = nn.Sequential(*layers)
         self.head = nn.Sequential(
             nn.Flatten(), nn.Linear(512 * (size // 16) ** 2, 1024), nn.LeakyReLU(0.2, inplace=True), nn.Linear(1024, 1)
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.head(self.features(x * 2 - 1))
-        return y
+        if x.shape[1:] != self.shape:
+            raise ValueError(f"the discriminator judges pictures of {self.shape}, not {tuple(x.shape[1:])}")
+        logits: Tensor = self.head(self.features(2 * x - 1))
+        return logits

@@ -1,4 +1,4 @@
-"""VDSR: twenty convolutions that predict what a bicubic enlargement lacks.
+"""VDSR: twenty convolutions find what a bicubic enlargement lacks; one network serves every scale.
 
 Kim, Lee, Lee, "Accurate Image Super-Resolution Using Very Deep Convolutional Networks", CVPR 2016, section 3.
 """
@@ -13,18 +13,21 @@ from retouch.networks.spec import Spec
 
 
 class VDSR(nn.Module):
-    """``depth`` convolutions 3x3 of ``width`` channels, ReLU between them; the input is added to the output.
+    """``(depth - 1) x [Conv3 (width), ReLU], Conv3 (channels)``, added to the input.
 
-    ``forward``: the picture enlarged by bicubic interpolation, ``(B, channels, H, W)`` in [0, 1], any size -> the same
-    shape. One network serves scales 2, 3 and 4. ``channels``: 1 for the luma, as published. 664,704 weights without
-    biases. He et al. 2015 initialisation. Raises ``ValueError`` for a depth below 2.
+    ``channels``: 1 for the luma, as published. ``forward``: the picture enlarged by bicubic interpolation,
+    ``(B, channels, H, W)`` in [0, 1], any size -> the same shape, the residual already added. Zero padding in each
+    layer, as published.
+
+    Weights without biases: 664,704, as published; and 1,217 biases. Initialised by He et al. 2015, biases 0. Raises
+    ``ValueError`` for a depth below 2 or sizes below 1.
     """
 
     def __init__(self, channels: int = 1, depth: int = 20, width: int = 64) -> None:
         super().__init__()
-        if depth < 2:
-            raise ValueError(f"depth is at least 2, not {depth}")
-        sizes = [channels, *[width] * (depth - 1), channels]
+        if depth < 2 or min(channels, width) < 1:
+            raise ValueError(f"depth is at least 2, channels and width at least 1, not {depth}, {channels}, {width}")
+        sizes = (channels, *[width] * (depth - 1), channels)
         layers: list[nn.Module] = []
         for inputs, outputs in itertools.pairwise(sizes):
             convolution = nn.Conv2d(inputs, outputs, 3, padding=1)

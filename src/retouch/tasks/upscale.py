@@ -185,8 +185,9 @@ def upscale(
     """Make ``image`` ``scale`` times larger, each side; 1 to 16, not only whole numbers (sides are rounded).
 
     Trained networks reach other factors than their own by running one after the other, and one bicubic resize at the
-    end; deep priors need a whole number from 2 to 8. ``image`` and the other arguments as for ``denoise``; ``options``: the rest of ``UpscaleOptions``. The alpha is
-    enlarged by bicubic interpolation whatever the method. Raises ``OptionError`` for a wrong option.
+    end; deep priors need a whole number from 2 to 8. ``image`` and the other arguments as for ``denoise``;
+    ``options``: the rest of ``UpscaleOptions``. The alpha is enlarged by bicubic interpolation whatever the method.
+    Raises ``OptionError`` for a wrong option.
     """
     made = UPSCALE.make_options(scale=scale, method=method, **options)
     return UPSCALE.run(as_image(image), made, on_step)

@@ -1,0 +1,90 @@
+"""Losses that compare value by value."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from retouch.losses.pixel import L1, L2, Charbonnier, difference, full
+
+PREDICTION = torch.tensor([[0.0, 0.5], [1.0, 0.25]])
+TARGET = torch.tensor([[0.5, 0.5], [0.0, 0.0]])  # differences -.5, 0, 1, .25
+
+VALUES = st.lists(st.tuples(st.floats(-10, 10, width=32), st.floats(-10, 10, width=32)), min_size=1, max_size=12)
+
+
+def pair(values: list[tuple[float, float]]) -> tuple[Tensor, Tensor]:
+    both = torch.tensor(values, dtype=torch.float64)
+    return both[:, 0], both[:, 1]
+
+
+def test_by_hand() -> None:
+    assert float(L1()(PREDICTION, TARGET)) == 1.75 / 4
+    assert float(L2()(PREDICTION, TARGET)) == (0.25 + 1 + 0.0625) / 4
+    expected = (math.sqrt(0.25 + 0.01) + 0.1 + math.sqrt(1.01) + math.sqrt(0.0625 + 0.01)) / 4
+    assert float(Charbonnier(eps=0.1)(PREDICTION, TARGET)) == pytest.approx(expected, rel=1e-6)
+    assert float(Charbonnier()(TARGET, TARGET)) == pytest.approx(1e-3, rel=1e-6)
+
+
+@given(VALUES)
+def test_order_of_the_losses(values: list[tuple[float, float]]) -> None:
+    """No distance to itself, the same both ways; Charbonnier lies between L1 and L1 + eps; L1^2 is at most L2."""
+    a, b = pair(values)
+    l1, l2, charbonnier = (float(loss(a, b)) for loss in (L1(), L2(), Charbonnier(0.1)))
+    assert l1 <= charbonnier + 1e-12 <= l1 + 0.1 + 1e-9
+    assert l1**2 <= l2 * (1 + 1e-9) + 1e-12
+    for loss in (L1(), L2(), Charbonnier(0.1)):
+        assert float(loss(a, b)) == pytest.approx(float(loss(b, a)), rel=1e-12)
+    assert float(L1()(a, a)) == float(L2()(a, a)) == 0
+
+
+@pytest.mark.parametrize("loss", [L1(), L2(), Charbonnier()])
+def test_gradient_is_finite_even_where_nothing_differs(loss: nn.Module) -> None:
+    prediction = torch.rand(1, 3, 4, 4, requires_grad=True)
+    loss(prediction, prediction.detach().clone()).backward()
+    assert prediction.grad is not None
+    assert torch.isfinite(prediction.grad).all()
+
+
+@pytest.mark.parametrize("loss", [L1(), L2(), Charbonnier()])
+def test_gradient_is_that_of_small_steps(loss: nn.Module) -> None:
+    torch.manual_seed(0)
+    prediction = torch.rand(2, 3, dtype=torch.float64, requires_grad=True)
+    target = prediction.detach() + 0.5
+    assert torch.autograd.gradcheck(lambda x: loss(x, target), (prediction,))
+
+
+@pytest.mark.parametrize("loss", [L1(), L2(), Charbonnier()])
+def test_half_precision_comes_out_in_float32(loss: nn.Module) -> None:
+    """A mean of many equal values, in bfloat16 and under autocast, is that value."""
+    prediction, target = torch.full((1, 1, 64, 64), 1.5), torch.zeros(1, 1, 64, 64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        made = loss(prediction.bfloat16(), target)
+    assert made.dtype == torch.float32
+    assert float(made) == pytest.approx(float(loss(prediction, target)), rel=1e-6)
+
+
+def test_precision_is_never_lowered() -> None:
+    assert full(torch.zeros(1, dtype=torch.float64)).dtype == torch.float64
+    assert full(torch.zeros(1, dtype=torch.float16)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("loss", [L1(), L2(), Charbonnier()])
+def test_other_shapes_are_not_broadcast(loss: nn.Module) -> None:
+    with pytest.raises(ValueError, match=r"\(1, 3, 4, 4\), but target \(1, 1, 4, 4\)"):
+        loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 4, 4))
+
+
+def test_difference_has_a_sign() -> None:
+    assert difference(torch.tensor([1.0]), torch.tensor([3.0])).tolist() == [-2.0]
+
+
+@pytest.mark.parametrize("eps", [0.0, -1.0, math.nan])
+def test_eps_is_above_zero(eps: float) -> None:
+    with pytest.raises(ValueError, match="eps"):
+        Charbonnier(eps)

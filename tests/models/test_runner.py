@@ -1,0 +1,142 @@
+"""The runner: colour as the card says, tiles without seams, the ensemble, progress."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from retouch.image.color import rgb_to_ycbcr, ycbcr_to_rgb
+from retouch.image.errors import Cancelled, OptionError, RetouchError
+from retouch.image.resize import bicubic
+from retouch.models.card import Card
+from retouch.models.load import Model
+from retouch.models.runner import Runner
+from retouch.networks.build import build
+from retouch.networks.spec import Spec
+
+
+def _model(network: nn.Module, colour: str = "y") -> Model:
+    card = Card(
+        name="test", family="test", architecture="srcnn", arguments={}, tasks=("upscale",), colour=colour, summary=""
+    )
+    return Model(card, network.eval().requires_grad_(False), Path("test.safetensors"))
+
+
+def _network(name: str, **arguments: Any) -> nn.Module:
+    generator = torch.Generator().manual_seed(0)
+    network = build(name, arguments)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.08)
+    return network
+
+
+class _Add(nn.Module):
+    """Adds a constant: what reaches the network, and how, can be told from the result."""
+
+    def __init__(self, value: float, channels: int = 1, multiple: int = 1) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(value))
+        self.spec = Spec(channels=channels, multiple=multiple)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.shape[1] == self.spec.channels
+        return x + self.value
+
+
+def _picture(channels: int = 3, height: int = 61, width: int = 75) -> Tensor:
+    return torch.rand(channels, height, width, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "scale"),
+    [
+        ("fsrcnn", {"scale": 2, "width": 8, "shrunk": 4, "depth": 2}, 2),
+        ("fsrcnn", {"scale": 3, "width": 8, "shrunk": 4, "depth": 2}, 3),
+        ("srcnn", {"widths": (8, 4)}, 2),
+        ("srcnn", {"widths": (8, 4)}, 1),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tiles_give_what_the_whole_gives(name: str, arguments: dict[str, Any], scale: int, channels: int) -> None:
+    model = _model(_network(name, **arguments))
+    x = _picture(channels)
+    whole = Runner(model, precision="fp32", tile="off", device="cpu").run(x, scale)
+    runner = Runner(model, precision="fp32", tile=40, device="cpu")
+    seen: list[tuple[int, int]] = []
+    tiled = runner.run(x, scale, lambda done, total: seen.append((done, total)))
+    assert whole.shape == (channels, 61 * scale, 75 * scale)
+    assert len(seen) == runner.tiles(61, 75, scale) > 1
+    assert seen[-1] == (len(seen), len(seen))
+    assert float((whole - tiled).abs().max()) < 1e-5
+
+
+def test_luma_goes_through_the_network_and_chroma_by_bicubic() -> None:
+    x = _picture()
+    network = _network("fsrcnn", scale=2, width=8, shrunk=4, depth=1)
+    result = Runner(_model(network), precision="fp32", device="cpu").run(x, 2)
+    planes = rgb_to_ycbcr(x[None])
+    expected = ycbcr_to_rgb(torch.cat((network(planes[:, :1]), bicubic(planes[:, 1:], scale=2)), 1))[0]
+    assert torch.allclose(result, expected, atol=1e-5)
+
+
+def test_a_grey_picture_goes_in_raw_and_nothing_is_clipped() -> None:
+    x = _picture(1) * 1.4 - 0.2
+    network = _network("fsrcnn", scale=2, width=8, shrunk=4, depth=1)
+    result = Runner(_model(network), precision="fp32", device="cpu").run(x, 2)
+    assert torch.allclose(result, network(x[None])[0], atol=1e-5)
+    assert torch.allclose(Runner(_model(_Add(0.5)), precision="fp32", device="cpu").run(x), x + 0.5)
+
+
+def test_the_colours_of_a_card() -> None:
+    x = _picture()
+    every = Runner(_model(_Add(0.25), "each"), precision="fp32", device="cpu").run(x)
+    assert torch.allclose(every, x + 0.25)
+    together = Runner(_model(_Add(0.25, 3), "rgb"), precision="fp32", device="cpu")
+    assert torch.allclose(together.run(x), x + 0.25)
+    assert torch.allclose(together.run(x[:1]), x[:1] + 0.25)
+    luma = Runner(_model(_Add(0.1), "y"), precision="fp32", device="cpu").run(x)
+    assert torch.allclose(luma, x + 0.1 * 255 / 219, atol=1e-5)  # the studio range of Y is 219 of 255 steps
+    with pytest.raises(RetouchError, match="3 channels"):
+        Runner(_model(_Add(0.25, 3), "y"), device="cpu")
+
+
+def test_a_network_of_its_own_size_gets_the_enlargement() -> None:
+    x = _picture(1)
+    result = Runner(_model(_Add(0.0)), precision="fp32", device="cpu").run(x, 3)
+    assert torch.allclose(result, bicubic(x[None], scale=3)[0], atol=1e-6)
+
+
+def test_sides_that_are_no_multiple_and_single_pixels() -> None:
+    runner = Runner(_model(_Add(0.25, multiple=4)), precision="fp32", tile=40, device="cpu")
+    for size in ((1, 1), (1, 90), (47, 53)):
+        x = _picture(1, *size)
+        assert torch.allclose(runner.run(x), x + 0.25)
+
+
+def test_the_ensemble_knows_no_direction_and_is_the_mean_of_the_eight() -> None:
+    network = _network("srcnn", widths=(8, 4))
+    runner = Runner(_model(network), precision="fp32", ensemble=True, device="cpu")
+    x = _picture(1, 20, 26)
+    result = runner.run(x)
+    assert torch.allclose(runner.run(x.flip(1)).flip(1), result, atol=1e-5)
+    assert torch.allclose(runner.run(x.transpose(1, 2)).transpose(1, 2), result, atol=1e-5)
+    views = []
+    for y in (x[None], x[None].transpose(2, 3)):
+        for axes in ((), (2,), (3,), (2, 3)):
+            back = network(y.flip(axes)).flip(axes)
+            views.append(back if y.shape == x[None].shape else back.transpose(2, 3))
+    assert torch.allclose(result, torch.stack(views).mean(0)[0], atol=1e-5)
+
+
+def test_a_listener_ends_it_and_a_wrong_scale_is_refused() -> None:
+    runner = Runner(_model(_network("fsrcnn", scale=2, width=4, shrunk=2, depth=0)), tile=40, device="cpu")
+    with pytest.raises(Cancelled):
+        runner.run(_picture(), 2, lambda done, total: done < 2)
+    for scale in (0, 1, 3, 4):
+        with pytest.raises(OptionError, match="2 times larger"):
+            runner.run(_picture(), scale)
