@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -77,6 +77,25 @@ def test_gradient_reaches_the_prediction_only(loss: nn.Module) -> None:
     assert target.grad is None
 
 
+@pytest.mark.parametrize("make", [lambda f: Perceptual(f, {"any": 1}), lambda f: ContentLoss(f, "any")])
+def test_the_feature_network_never_learns(make: Callable[[nn.Module], nn.Module]) -> None:
+    class Normalised(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm2d(3)
+
+        def forward(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+            return dict.fromkeys(names, self.norm(x))
+
+    features = Normalised()
+    before = {key: value.clone() for key, value in features.state_dict().items()}
+    loss = make(features).train()
+    loss(torch.rand(2, 3, 4, 4, requires_grad=True), torch.rand(2, 3, 4, 4)).backward()
+    assert loss.training
+    assert all(parameter.grad is None for parameter in features.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in features.state_dict().items())
+
+
 @pytest.mark.parametrize("name", ["perceptual", "content"])
 def test_with_vgg_under_autocast(name: str) -> None:
     """The features may be rounded, but the loss is float32 and near, and its gradient is finite."""
@@ -84,11 +103,11 @@ def test_with_vgg_under_autocast(name: str) -> None:
     features = VGGFeatures()
     loss = Perceptual(features, {"relu2_2": 5}) if name == "perceptual" else ContentLoss(features, "relu2_2")
     prediction, target = torch.rand(2, 3, 8, 8, requires_grad=True), torch.rand(2, 3, 8, 8)
-    exact = float(loss(prediction, target))
+    exact = float(loss(prediction.detach(), target))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         made = loss(prediction, target)
     assert made.dtype == torch.float32
-    assert float(made) == pytest.approx(exact, rel=0.02)
+    assert float(made.detach()) == pytest.approx(exact, rel=0.02)
     made.backward()
     assert prediction.grad is not None
     assert torch.isfinite(prediction.grad).all()

@@ -38,5 +38,20 @@ def test_interpolation_goes_through_the_pixels_linearly(scale: int) -> None:
 @pytest.mark.parametrize("arguments", [{"scale": 0}, {"scale": 2, "depth": -1}, {"scale": 2, "initial": "magic"},
                                        {"scale": 2, "channels": 3, "initial": "interpolation"}])  # fmt: skip
 def test_wrong_sizes_are_refused(arguments: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="at least|initial"):
+    with pytest.raises(ValueError, match=r"at least|initial"):
         FSRCNN(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_one_that_begins_near_interpolation_continues_a_ramp(scale: int) -> None:
+    """On a ramp linear interpolation is exact, inside the rim, once the random features are taken out."""
+    network = FSRCNN(scale, initial="interpolation")
+    with torch.no_grad():
+        network.deconvolution.weight[1:] = 0
+    ramp = (torch.arange(20.0) / 40 + 0.2).expand(1, 1, 20, 20)
+    made = network(ramp)[0, 0]
+    step = made[4 * scale : 12 * scale, 4 * scale : 12 * scale].diff(dim=1)
+    assert torch.allclose(step, torch.full_like(step, 1 / 40 / scale), atol=1e-6)
+    assert torch.allclose(made[::scale, ::scale][5:12, 5:12], ramp[0, 0, 5:12, 5:12], atol=1e-6)
+    with pytest.raises(ValueError, match="one channel"):
+        FSRCNN(scale, channels=3, initial="interpolation")

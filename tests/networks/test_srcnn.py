@@ -36,3 +36,15 @@ def test_edge_pixels_are_repeated() -> None:
 def test_even_kernels_are_refused(kernels: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="odd"):
         SRCNN(kernels)
+
+
+def test_one_that_begins_at_the_identity_passes_the_picture() -> None:
+    network = SRCNN(initial="identity")
+    final = network.body[-1]
+    assert isinstance(final, torch.nn.Conv2d)
+    with torch.no_grad():
+        final.weight[:, 1:] = 0  # what the other features add at the start is small, and random
+    x = torch.rand(1, 1, 11, 14)
+    assert torch.allclose(network(x), x)
+    with pytest.raises(ValueError, match="one channel"):
+        SRCNN(channels=3, initial="identity")

@@ -1,8 +1,8 @@
 """Losses on the activations of a classification network.
 
-``features`` is a frozen network that gives the activations of a picture by layer: ``features(x, names)`` -> a dict, as
-``networks.vgg.VGGFeatures`` does. Under autocast it runs in half precision, as any network; what is compared, and the
-Gram matrices, are float32.
+``features`` is a network that gives the activations of a picture by layer: ``features(x, names)`` -> a dict, as
+``networks.vgg.VGGFeatures`` does. The losses freeze it. Under autocast it runs in half precision, as any network; what
+is compared, and the Gram matrices, are float32.
 """
 
 from __future__ import annotations
@@ -29,7 +29,20 @@ def gram(x: Tensor) -> Tensor:
     return product
 
 
-class Perceptual(nn.Module):
+class _OnFeatures(nn.Module):
+    """Holds a feature network that never learns."""
+
+    def __init__(self, features: nn.Module) -> None:
+        super().__init__()
+        self.features = features.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> _OnFeatures:
+        super().train(mode)
+        self.features.eval()  # normalisation and dropout stay as they were trained
+        return self
+
+
+class Perceptual(_OnFeatures):
     """``pixel`` L1(x) + sum over layers of w L1(activations) + w^2 ``gram`` L1(Gram matrices) -> scalar.
 
     ``features``: see the module. ``layers``: name -> w. ``pixel``, ``gram``: weights; 0 leaves the part out. The form
@@ -42,12 +55,12 @@ class Perceptual(nn.Module):
     def __init__(
         self, features: nn.Module, layers: Mapping[str, float] | None = None, pixel: float = 1.0, gram: float = 5e3
     ) -> None:
-        super().__init__()
+        super().__init__(features)
         chosen = {"relu3_3": 5.0, "relu4_3": 15.0, "relu5_3": 2.0} if layers is None else dict(layers)
         self.layers = {name: float(weight) for name, weight in chosen.items()}
         if not self.layers:
             raise ValueError("layers must not be empty")
-        self.features, self.pixel, self.gram = features, pixel, gram
+        self.pixel, self.gram = pixel, gram
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         made = self.features(prediction, list(self.layers))
@@ -61,7 +74,7 @@ class Perceptual(nn.Module):
         return loss
 
 
-class ContentLoss(nn.Module):
+class ContentLoss(_OnFeatures):
     """Mean squared difference of the activations of one layer, each times ``scale`` -> scalar: the VGG loss of SRGAN.
 
     ``features``: see the module; VGG19 as published. ``layer``: relu5_4 (SRGAN's phi_5,4) or relu2_2 (phi_2,2).
@@ -71,8 +84,8 @@ class ContentLoss(nn.Module):
     """
 
     def __init__(self, features: nn.Module, layer: str = "relu5_4", scale: float = 1 / 12.75) -> None:
-        super().__init__()
-        self.features, self.layer, self.scale = features, layer, scale
+        super().__init__(features)
+        self.layer, self.scale = layer, scale
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         made = self.features(prediction, [self.layer])[self.layer]

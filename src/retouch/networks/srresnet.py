@@ -72,9 +72,9 @@ class Discriminator(nn.Module):
     """SRGAN's critic: eight 3 x 3 convolutions that halve the picture four times, then two linear layers.
 
     ``Conv 64, LeakyReLU .2``, then ``Conv BN LeakyReLU`` of 64, 128, 128, 256, 256, 512, 512 channels with strides 2
-    and 1 in turn, ``Linear 1024, LeakyReLU .2, Linear 1``. ``forward``: pictures ``(B, channels, size, size)`` in [0, 1]
-    (brought to the paper's [-1, 1] inside) -> LOGITS ``(B, 1)``, high for what looks real; the published sigmoid is
-    part of the loss.
+    and 1 in turn, ``Linear 1024, LeakyReLU .2, Linear 1``. ``forward``: pictures ``(B, channels, size, size)`` in
+    [0, 1] (brought to the paper's [-1, 1] inside) -> logits ``(B, 1)``, high for what looks real; the published sigmoid
+    is part of the loss.
 
     23.6 million numbers at 96 x 96. Raises ``ValueError`` for a size that is no multiple of 16, in ``forward`` for
     pictures of another shape.
