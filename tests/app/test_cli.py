@@ -63,7 +63,7 @@ def test_help_shows_only_what_makes_sense(capsys: pytest.CaptureFixture[str]) ->
     assert "default: 60.0 s" in shown["denoise"]
     assert "--keep-on-interrupt" in shown["denoise"]
     assert "--sigma" not in shown["upscale"]
-    assert "(in 2..8; default: 2)" in shown["upscale"]
+    assert "(in 1..16; default: 2)" in shown["upscale"]
     for flag in ("--method", "--effort", "--tile", "--preview", "--state", "--device"):
         assert flag not in shown["degrade"]
     assert "--seed" in shown["degrade"]

@@ -93,18 +93,39 @@ def _passing_on(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def test_bfloat16_inside_costs_less_than_two_hundredths_of_a_decibel() -> None:
-    """The yardstick of 40 dB: noise of 2.55/255 against the clean picture, beside what the rounding adds to it."""
-    network = _passing_on(build("srcnn", {"widths": (32, 16)}))
-    ramp = torch.linspace(0.1, 0.9, 96)
-    x = (ramp[:, None] * 0.5 + ramp[None, :] * 0.5)[None, None]
-    exact = prepare(network, _CPU, "fp32")(x)
-    rounded = prepare(network, _CPU, "bf16")(x)
-    everything = network.bfloat16()(x.bfloat16()).float()
+def _smooth(side: int = 96) -> Tensor:
+    ramp = torch.linspace(0.1, 0.9, side)
+    return ((ramp[:, None] + ramp[None, :]) / 2)[None, None]
+
+
+def _lost(network: nn.Module, precision: str) -> float:
+    """Decibels that ``precision`` costs a result of 40 dB: noise of 2.55/255, beside what the rounding adds to it."""
+    x = _smooth()
+    exact, rounded = prepare(network, _CPU, "fp32")(x), prepare(network, _CPU, precision)(x)
     noise = 0.01 * torch.randn(exact.shape, generator=torch.Generator().manual_seed(1))
     assert 39 < _psnr(exact + noise, exact) < 41
-    assert _psnr(exact + noise, exact) - _psnr(rounded + noise, exact) < 0.02
-    assert _psnr(rounded, exact) > _psnr(everything, exact) + 3
+    return _psnr(exact + noise, exact) - _psnr(rounded + noise, exact)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_auto_takes_bfloat16_only_where_it_keeps_the_precision(monkeypatch: pytest.MonkeyPatch, fast: bool) -> None:
+    monkeypatch.setattr("retouch.models.prepare.fast_bfloat16", lambda device: fast)
+    direct = _passing_on(build("srcnn", {"widths": (32, 16)}))
+    assert _lost(direct, "bf16") > 0.02, "features that all round alike: the case that 'auto' has to find"
+    assert prepare(direct, _CPU).dtype == torch.float32
+    assert abs(_lost(direct, "auto")) < 0.02
+    residual = _Residual().eval()
+    assert prepare(residual, _CPU).dtype == (torch.bfloat16 if fast else torch.float32)
+    assert abs(_lost(residual, "bf16")) < 0.02
+    assert abs(_lost(direct, "fp16")) < 0.02
+
+
+def test_the_first_and_last_layer_in_float32_are_better_than_all_in_bfloat16() -> None:
+    network = _passing_on(build("srcnn", {"widths": (32, 16)}))
+    x = _smooth()
+    exact, rounded = prepare(network, _CPU, "fp32")(x), prepare(network, _CPU, "bf16")(x)
+    everything = network.bfloat16()(x.bfloat16()).float()
+    assert _psnr(rounded, exact) > _psnr(everything, exact) + 1
 
 
 class _Residual(nn.Module):
