@@ -64,8 +64,8 @@ def _keeps_precision(network: nn.Module) -> bool:
     """Whether bfloat16 inside changes a test picture by at most ``_ROUNDING`` (root mean square, of full scale).
 
     Twice that would cost 0.02 dB of 40 dB if it were independent of the other errors, which rounded weights are not
-    quite. Networks that predict a residue pass; those that make the whole picture from rounded features mostly do not:
-    an FSRCNN x3 of 28.36 dB on Set5 moved by 0.014 dB, by 0.027 dB on one picture.
+    quite. A network that predicts a small residue passes; one that makes the whole picture from rounded features may
+    not: a half-trained FSRCNN x3 moved by 0.014 dB (here upwards) from its 28.36 dB on Set5, one picture by 0.027 dB.
     """
     spec = network.spec
     assert isinstance(spec, Spec)
@@ -230,8 +230,8 @@ def lowered(network: nn.Module, spec: Spec, dtype: torch.dtype) -> nn.Module:
     """A copy of ``network`` whose layers compute in ``dtype``, but for the first and the last with weights, in float32.
 
     8 bits of mantissa (bfloat16) are 0.3/255 of noise on a picture: neither the picture that goes in nor the one that
-    comes out may be rounded to them, and a skip from the first to the last is then added in float32 as well. Inside,
-    the rounding of many features averages out. The order is that of a run on a small picture.
+    comes out may be rounded to them, and a skip from the first to the last is then added in float32 as well. What the
+    rounding inside costs depends on the weights. The order is that of a run on a small picture.
     """
     network = copy.deepcopy(network)
     if dtype == torch.float32:
