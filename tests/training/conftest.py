@@ -50,7 +50,7 @@ def tiny() -> RecipeMaker:
     return lambda changes=None: read_table(put(TABLE, changes or {}))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def tiny_table() -> dict[str, Any]:
     """The tables of the tiny recipe, to be changed at will."""
     return copy.deepcopy(TABLE)

@@ -12,7 +12,7 @@ from retouch.image.errors import OptionError
 from retouch.networks.build import build
 from retouch.training import tables
 from retouch.training.objectives.build import OBJECTIVES
-from retouch.training.recipe import OptimizerRecipe, TrainingRecipe, read_recipe, read_table, recipe_names
+from retouch.training.recipe import OptimizerRecipe, read_recipe, read_table, recipe_names
 
 NAMES = recipe_names()
 

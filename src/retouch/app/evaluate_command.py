@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,13 +31,20 @@ class OutputOptions(Options):
     resume: bool = option(False, "go on with the evaluation that --json holds a part of")
     sheet: Path | None = option(None, "picture sheet: degraded, method, original", metavar="FILE")
     save: Path | None = option(None, "folder for the outputs of the method", metavar="DIR")
+    record: bool = option(False, "for a weight: put the means on its card, in its own file")
+    markdown: Path | None = option(
+        None, "for 'catalogue': the table; between its marks, in a document that has them", metavar="FILE"
+    )
     quiet: bool = option(False, "print the means only")
     debug: bool = option(False, "show where in the program an error arose")
 
 
 def run(words: list[str]) -> int:
     """Evaluate, print each picture as it is done, and write what was asked for."""
-    about = "a method (bicubic, nlm, deep-prior, ...), 'auto', or 'input' for the degraded pictures as they are"
+    about = (
+        "a method (bicubic, fsrcnn, nlm, deep-prior, ...), a weight (fsrcnn-x3, or a file), 'auto', 'input' for the "
+        "degraded pictures as they are, or 'catalogue' for every weight on every data set below DIR"
+    )
     values = parse(
         "retouch evaluate",
         HELP,
@@ -50,6 +57,10 @@ def run(words: list[str]) -> int:
     )
     options = EvaluateOptions(**values[EvaluateOptions])
     outputs = OutputOptions(**values[OutputOptions])
+    if values["inputs"] == "catalogue":
+        return _run_catalogue(options, outputs)
+    if outputs.markdown is not None:
+        raise OptionError("--markdown belongs to 'retouch evaluate catalogue'")
     from retouch.evaluation.protocol import clipped, run_evaluation
     from retouch.evaluation.report import row
     from retouch.image.files import check_writable, save
@@ -65,6 +76,7 @@ def run(words: list[str]) -> int:
         check_writable(outputs.sheet)
     if outputs.save is not None:
         outputs.save.mkdir(parents=True, exist_ok=True)
+    recorded = _weight_of(values["inputs"]) if outputs.record else None
     shown: list[Outcome] = []
     with Reporter(1, quiet=outputs.quiet) as reporter:
         reporter.start(f"evaluate {values['inputs']}")
@@ -88,7 +100,66 @@ def run(words: list[str]) -> int:
         report.write(outputs.json)
     if outputs.sheet is not None and shown:
         save(_sheet(values["inputs"], shown), outputs.sheet)
+    if recorded is not None:
+        from retouch.evaluation.whole import record
+
+        record(recorded, report)
     print(row("mean", report.psnr, report.ssim, report.seconds, 4))
+    return 0
+
+
+def _weight_of(name: str) -> Path:
+    """The file whose card the numbers go on."""
+    from retouch.models import catalogue
+
+    try:
+        return catalogue.find(name)
+    except OptionError as error:
+        raise OptionError(f"--record needs a weight, by name or path; '{name}' is none") from error
+
+
+def _run_catalogue(options: EvaluateOptions, outputs: OutputOptions) -> int:
+    """Every weight on every data set; a line each, then the table."""
+    import json
+
+    from retouch.evaluation.report import row
+    from retouch.evaluation.table import put_into, table
+    from retouch.evaluation.whole import Round, evaluate_all, record, with_report
+    from retouch.models import catalogue
+    from retouch.models.card import Card
+    from retouch.models.header import read_card
+
+    if options.scale is not None or options.sigma is not None or options.quality is not None:
+        raise OptionError("evaluate catalogue: the cards say which scales, noise and qualities")
+    if outputs.sheet is not None or outputs.save is not None or outputs.resume:
+        raise OptionError("evaluate catalogue: --sheet, --save and --resume are for one weight at a time")
+    for path in (outputs.json, outputs.markdown):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise OptionError(f"{path}: there is no folder {path.absolute().parent}")
+    reports = []
+    cards: dict[Path, Card] = {}
+    with Reporter(1, quiet=outputs.quiet) as reporter:
+
+        def begin(one: Round) -> None:
+            reporter.start(f"{one.card.name} on {one.dataset}")
+
+        found = evaluate_all(outputs.data, options, on_round=begin, on_missing=reporter.say, on_step=reporter.listener)
+        for one, report in found:
+            name = f"{one.card.name} {one.dataset} {next(iter(one.condition.values())):g}"
+            reporter.say(row(name, report.psnr, report.ssim, report.seconds, 32))
+            reports.append(json.loads(report.to_json()))
+            if outputs.record:
+                cards[one.path] = record(one.path, report)
+            else:
+                cards[one.path] = with_report(cards.get(one.path, replace(one.card, measured=())), report)
+            if outputs.json is not None:
+                outputs.json.write_text(json.dumps(reports, indent=2) + "\n", encoding="utf-8")
+    if outputs.record:
+        cards = {entry.path: read_card(entry.path) for entry in catalogue.entries()}
+    text = table([(card, path.stat().st_size) for path, card in cards.items()])
+    if outputs.markdown is not None:
+        put_into(outputs.markdown, text)
+    print(text, end="")
     return 0
 
 

@@ -67,9 +67,14 @@ def _read(program: str, about: str, group: type[Options], words: list[str]) -> t
 
     described = f"{about}. Recipes: {', '.join(recipe_names())}"
     values = parse(program, described, [group], words, several="RECIPE [KEY=VALUE]", about_inputs=_ABOUT, output=None)
-    options = group(**values[group])
     name, *overrides = values["inputs"]
-    return read_recipe(name, overrides), options
+    # --images takes every word up to the next option; a value to replace is told by its '=', unless it is a path
+    given = values[group]["images"]
+    replaced = [str(path) for path in given if "=" in str(path) and not path.exists()]
+    values[group]["images"] = tuple(path for path in given if str(path) not in replaced)
+    if not values[group]["images"]:
+        raise OptionError(f"{program}: --images needs at least one folder")
+    return read_recipe(name, [*overrides, *replaced]), group(**values[group])
 
 
 def run(words: list[str]) -> int:

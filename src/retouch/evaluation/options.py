@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from retouch.image.errors import OptionError, unknown
 from retouch.tasks import TASKS
 from retouch.tasks.base import Options, Task, fields_of, option
 
+if TYPE_CHECKING:
+    from retouch.models.card import Card
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(Options):
-    """What is measured, on what. One of ``scale``, ``sigma`` and ``quality`` says which protocol."""
+    """What is measured, on what. One of ``scale``, ``sigma`` and ``quality`` says which protocol.
+
+    All three may be left out for a trained weight that was made for one condition only: see ``resolve``.
+    """
 
     scale: int | None = option(None, "super-resolution by this factor", minimum=2, maximum=8, metavar="N")
     sigma: float | None = option(
@@ -33,22 +39,24 @@ class EvaluateOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         given = [name for name in ("scale", "sigma", "quality") if getattr(self, name) is not None]
-        if len(given) != 1:
+        if len(given) > 1:
             raise OptionError("evaluate: give exactly one of --scale, --sigma and --quality")
         if self.clip_noise and self.sigma is None:
             raise OptionError("--clip-noise belongs to --sigma")
 
     @property
     def task(self) -> Task:
-        """The task that is measured."""
+        """The task that is measured; ``OptionError`` while nothing says which."""
+        if self.scale is None and self.sigma is None and self.quality is None:
+            raise OptionError("evaluate: give exactly one of --scale, --sigma and --quality")
         if self.scale is not None:
             return TASKS["upscale"]
         return TASKS["denoise"] if self.sigma is not None else TASKS["dejpeg"]
 
-    def task_options(self, method: str) -> Options:
-        """The options that the method is run with."""
+    def task_options(self, subject: Subject) -> Options:
+        """The options that ``subject`` is run with."""
         values: dict[str, Any] = {
-            "method": method,
+            **({"method": subject.name} if subject.card is None else {"model": subject.name}),
             "effort": self.effort,
             "budget": self.budget,
             "device": self.device,
@@ -62,6 +70,53 @@ class EvaluateOptions(Options):
         elif self.quality is not None and not self.blind:
             values["quality_of_input"] = self.quality
         return self.task.make_options(**values)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: a method, 'auto' or 'input' by ``name``; or a weight, by name or path, with its ``card``."""
+
+    name: str
+    card: Card | None = None
+
+
+def resolve(name: str, options: EvaluateOptions) -> tuple[Subject, EvaluateOptions]:
+    """What ``name`` stands for, and the options with the condition filled in that a weight's card leaves no choice of.
+
+    A weight of the catalogue goes before a method of the same name, and both before a path. Raises ``OptionError`` for
+    a name that is none of them, a weight whose condition must be given, or one that does another task.
+    """
+    from retouch.models import catalogue
+    from retouch.models.header import read_card
+
+    known = {entry.card.name: entry.card for entry in catalogue.entries()}
+    if name in known or name.endswith(catalogue.ENDING):
+        card = known[name] if name in known else read_card(catalogue.find(name))
+        options = _condition(card, options)
+        if options.task.name not in card.tasks:
+            raise OptionError(f"evaluate {name}: a weight for {', '.join(card.tasks)}, not for {options.task.name}")
+        return Subject(name, card), options
+    if name not in ("auto", "input"):
+        methods = [method.name for method in options.task.methods]
+        if name not in methods:
+            raise OptionError(unknown("method or weight", name, [*methods, *known, "auto", "input"]))
+    return Subject(name), options
+
+
+def _condition(card: Card, options: EvaluateOptions) -> EvaluateOptions:
+    if options.scale is not None or options.sigma is not None or options.quality is not None:
+        return options
+    only: dict[str, Any] = {}
+    if len(card.tasks) == 1:
+        if card.tasks[0] == "upscale" and len(card.scales) == 1:
+            only = {"scale": card.scales[0]}
+        elif card.tasks[0] == "denoise" and card.sigma is not None and card.sigma[0] == card.sigma[1]:
+            only = {"sigma": card.sigma[0]}
+        elif card.tasks[0] == "dejpeg" and card.quality is not None and card.quality[0] == card.quality[1]:
+            only = {"quality": card.quality[0]}
+    if not only:
+        raise OptionError(f"evaluate {card.name}: give one of --scale, --sigma and --quality: it does several")
+    return replace(options, **only)
 
 
 def make_options(**values: Any) -> EvaluateOptions:

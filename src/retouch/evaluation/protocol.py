@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from retouch.evaluation.options import EvaluateOptions, make_options
+from retouch.evaluation.options import EvaluateOptions, make_options, resolve
 from retouch.evaluation.report import Report, Score
 from retouch.image.errors import OptionError, PictureError, RetouchError
 from retouch.image.image import Image
@@ -81,7 +81,9 @@ def evaluate(
     resume: str | Path | None = None,
     **options: Any,
 ) -> Report:
-    """Measure the method ``name`` ('auto' and 'input' included) on the pictures of the folder or file ``data``.
+    """Measure ``name`` on the pictures of the folder or file ``data``.
+
+    ``name``: a method, 'auto', 'input' (the degraded picture as it is), a weight of the catalogue, or a weight's path.
 
     ``options``: those of ``EvaluateOptions``. ``on_outcome`` hears every picture as it is done. ``resume``: JSON file
     that holds what an earlier call reached, and is brought up to date after each picture.
@@ -107,11 +109,9 @@ def run_evaluation(
 
     The report is one object that grows. First it comes with what an earlier run reached, and no outcome.
     """
-    if name == INPUT:
-        if options.scale is not None:
-            raise OptionError("evaluate input: the small picture has no score of its own; use bicubic")
-    elif name != "auto":
-        options.task.method(name)
+    subject, options = resolve(name, options)
+    if name == INPUT and options.scale is not None:
+        raise OptionError("evaluate input: the small picture has no score of its own; use bicubic")
     files = _files(Path(data), options)
     report = Report(
         model=name,
@@ -130,7 +130,7 @@ def run_evaluation(
         began = time.perf_counter()
         result = case.measurement
         if name != INPUT:
-            result = options.task.run(case.measurement, options.task_options(name), on_step)
+            result = options.task.run(case.measurement, options.task_options(subject), on_step)
             if options.sigma is not None:
                 result = clipped(result)
         seconds = time.perf_counter() - began
@@ -160,6 +160,7 @@ def describe(options: EvaluateOptions) -> dict[str, Any]:
     common = {
         "task": options.task.name,
         "crop": options.crop,
+        "limit": options.limit,
         "grey": options.grey,
         "effort": options.effort,
         "seed": options.seed,

@@ -45,8 +45,6 @@ def save_weights(path: str | Path, tensors: Mapping[str, Tensor], card: Card, *,
     ``half``: floating point tensors are stored in float16. Written beside its target and renamed. Raises
     ``RetouchError`` for tensors that hold NaN, or overflow float16, or where the file cannot be written.
     """
-    from safetensors.torch import save
-
     path = Path(path)
     stored = {}
     for name, tensor in tensors.items():
@@ -58,14 +56,7 @@ def save_weights(path: str | Path, tensors: Mapping[str, Tensor], card: Card, *,
         stored[name] = value.clone()
     network = build(card.architecture, card.arguments)
     card = dataclasses.replace(card, sha256=checksum(stored), parameters=count_parameters(network))
-    data = save(stored, metadata={HEADER: card.to_json()})
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise RetouchError(f"{path}: cannot write: {error.strerror or error}") from error
+    _write(path, stored, card)
     return card
 
 
@@ -115,3 +106,29 @@ def load_state(network: nn.Module, tensors: Mapping[str, Tensor], wrong: str) ->
         if name not in expected:
             raise RetouchError(f"{wrong}: '{name}' is no tensor of it")
     network.load_state_dict({name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()})
+
+
+def rewrite_card(path: str | Path, card: Card) -> None:
+    """Put ``card`` into the header of a weight; the tensors stay as they are.
+
+    Written beside its target and renamed. Raises ``RetouchError`` for a card that does not belong to the tensors, or
+    where the file cannot be written.
+    """
+    path = Path(path)
+    tensors = read_tensors(path)
+    if checksum(tensors) != card.sha256:
+        raise RetouchError(f"{path}: the card of {card.name} does not belong to these tensors: another checksum")
+    _write(path, tensors, card)
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], card: Card) -> None:
+    from safetensors.torch import save
+
+    data = save(dict(tensors), metadata={HEADER: card.to_json()})
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise RetouchError(f"{path}: cannot write: {error.strerror or error}") from error

@@ -134,6 +134,10 @@ class Trainer:
         self.optimizers: dict[str, Optimizer] = {}
         self.schedules: dict[str, LRScheduler] = {}
         self.clippers: dict[str, Clipper] = {}
+        turns = [turn.name for turn in self.objective.turns]
+        for name in recipe.optimizer.turn:
+            if name not in turns:
+                raise OptionError(f"recipe: optimizer: {unknown('turn', name, turns)}")
         for turn in self.objective.turns:
             options = recipe.optimizer.of(turn.name)
             named = [pair for key in turn.trains for pair in self.objective.networks[key].named_parameters()]
@@ -182,8 +186,9 @@ class Trainer:
 
     def run_step(self) -> dict[str, Tensor]:
         """One step of every turn; the losses, not yet read from the device. Names: ``loss``, ``critic.loss``, ..."""
-        torch.manual_seed((self.recipe.run.seed * 1_000_003 + self.step) * 1_009 + self.here.rank)
         batches = [self._there(next(self.portions())) for _ in range(self.recipe.run.accumulate)]
+        # after the batches: a loader draws from the global generator when it begins, at the start or after a restart
+        torch.manual_seed((self.recipe.run.seed * 1_000_003 + self.step) * 1_009 + self.here.rank)
         losses: dict[str, Tensor] = {}
         for number, turn in enumerate(self.objective.turns):
             prefix = f"{turn.name}." if number else ""
@@ -408,9 +413,11 @@ class _Loop:
         on_cpu = trainer.device.type == "cpu"
         clock, counted = time.monotonic(), trainer.step
         losses: dict[str, float] = {}
+        stopping = False
         while trainer.step < run.steps:
-            unread.append((trainer.step, trainer.run_step()))
+            made = trainer.run_step()
             step = trainer.step
+            unread.append((step, made))
             due = step % run.log_every == 0 or step == run.steps
             saving = step % run.save_every == 0 or step == run.steps
             validating = self.validator is not None and (step % run.validate_every == 0 or step == run.steps)
@@ -433,10 +440,12 @@ class _Loop:
             if saving:
                 self._save(began)
             left = (time.monotonic() - began) / (step - first) * (run.steps - step)
-            go_on = self._tell(step, losses.get("loss"), left, speed, found)
-            if agree(not go_on, trainer.device) if trainer.here.world > 1 and due else not go_on:
+            stopping |= not self._tell(step, losses.get("loss"), left, speed, found)
+            # one process cannot stop alone: the others would wait for it for ever
+            asked = trainer.here.world > 1 and (on_cpu or due or saving or validating)
+            if agree(stopping, trainer.device) if asked else stopping and trainer.here.world == 1:
                 self._save(began)
-                return False
+                return step == run.steps
         return True
 
     def _read(self, unread: list[tuple[int, dict[str, Tensor]]]) -> dict[str, float]:
@@ -454,28 +463,28 @@ class _Loop:
 
     def _go_back(self, step: int) -> None:
         """After a loss that is not finite: the last good checkpoint, half the learning rate, other samples."""
+        trainer = self.trainer
+        # a checkpoint may be older than the last return: what counts is what has been tried
         self.returns += 1
+        returns, seconds = self.returns, self.seconds
+        shift = trainer.shift + self.recipe.run.batch * trainer.step
         if self.returns > _RETURNS:
             raise RetouchError(
                 f"step {step}: the loss is not finite, and going back {_RETURNS} times did not help; a lower "
                 "optimizer.rate or run.precision=fp32 may"
             )
-        returns = self.returns
         state = checkpoint.load(self.file, self.identity)
         self._restore(state)
-        self.returns = returns
-        trainer = self.trainer
-        trainer.shift += self.recipe.run.batch * (step + 1)
+        factor = 0.5 ** (returns - self.returns)
+        self.returns, self.seconds, trainer.shift = returns, seconds, shift
         for key, optimizer in trainer.optimizers.items():
             schedule = trainer.schedules[key]
             for group in optimizer.param_groups:
-                group["lr"] *= 0.5
-                for name in ("initial_lr", "max_lr", "min_lr"):
+                for name in ("lr", "initial_lr", "max_lr", "min_lr"):
                     if name in group:
-                        group[name] *= 0.5
-            schedule.base_lrs = [rate * 0.5 for rate in schedule.base_lrs]
-            for part in getattr(schedule, "_schedulers", ()):
-                part.base_lrs = [rate * 0.5 for rate in part.base_lrs]
+                        group[name] *= factor
+            for part in (schedule, *getattr(schedule, "_schedulers", ())):
+                part.base_lrs = [rate * factor for rate in part.base_lrs]
         if self.chief:
             self.log = CsvLog(self.run / "log.csv", trainer.step)
             self.validation_log = CsvLog(self.run / "validation.csv", trainer.step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -100,7 +101,8 @@ def load_pictures(
     if cache is not None and index is not None and cache.exists() and index.exists():
         try:
             table = json.loads(index.read_text())
-            if table["origin"] == origin:
+            size = sum(math.prod(shape) for _, _, shape in table["entries"])
+            if table["origin"] == origin and cache.stat().st_size == size:
                 for reason in table["skipped"]:
                     on_skip(reason)
                 entries = [Entry(name, start, tuple(shape)) for name, start, shape in table["entries"]]
@@ -127,6 +129,7 @@ def load_pictures(
         if not entries:
             raise RetouchError(f"{files[0].parent}: none of its {len(files)} pictures can be read")
         if cache is not None and target is not None and index is not None:
+            index.unlink(missing_ok=True)  # a kill between the two must not leave the new pixels with the old index
             target.replace(cache)
             rows = [(entry.name, entry.start, entry.shape) for entry in entries]
             index.write_text(json.dumps({"origin": origin, "kept": kept, "skipped": skipped, "entries": rows}))

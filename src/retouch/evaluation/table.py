@@ -1,0 +1,96 @@
+"""What the weights of the catalogue reach, beside what papers print, as a Markdown table."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from retouch.image.errors import RetouchError
+from retouch.models.card import Card, Measured
+
+BEGIN, END = "<!-- evaluated weights: begin -->", "<!-- evaluated weights: end -->"
+"""What stands around the table in a document that it is put into."""
+
+_HEAD = ("weight", "pictures", "", "measured: PSNR / SSIM", "published", "without a network", "parameters", "file")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A number of a paper: PSNR in dB, and SSIM where the paper's is comparable."""
+
+    psnr: float
+    ssim: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.psnr:.2f}" + (f" / {self.ssim:.4f}" if self.ssim is not None else "")
+
+
+def condition_name(row: Measured) -> str:
+    """'x3', 's25' or 'q10'."""
+    if row.scale is not None:
+        return f"x{row.scale}"
+    return f"s{row.sigma:g}" if row.sigma is not None else f"q{row.quality}"
+
+
+@cache
+def _rows() -> dict[str, dict[str, Any]]:
+    text = (Path(__file__).parent / "published.toml").read_text(encoding="utf-8")
+    return {row["family"]: row for row in tomllib.loads(text)["row"]}
+
+
+def published(family: str, dataset: str, condition: str) -> Published | None:
+    """What the paper of ``family`` prints for a data set and condition, None where it prints nothing comparable."""
+    values = _rows().get(family, {}).get(dataset, {}).get(condition)
+    return Published(*values) if values is not None else None
+
+
+def sources(families: Sequence[str]) -> list[str]:
+    """'family: source' of the published numbers, in the order given, for those that have any."""
+    return [f"{family}: {_rows()[family]['source']}" for family in families if family in _rows()]
+
+
+def table(weights: Sequence[tuple[Card, int]]) -> str:
+    """One row for each measured number of each weight. ``weights``: cards, and the sizes of their files in bytes.
+
+    "Without a network" is bicubic interpolation, or the degraded picture itself. Sources stand below.
+    """
+    lines = ["| " + " | ".join(_HEAD) + " |", "|" + "---|" * len(_HEAD)]
+    for card, size in weights:
+        for row in card.measured:
+            condition = condition_name(row)
+            plain = published("bicubic" if row.scale is not None else "input", row.dataset, condition)
+            cells = (
+                f"`{card.name}`",
+                row.dataset,
+                condition,
+                f"**{row.psnr:.2f}** / {row.ssim:.4f}",
+                published(card.family, row.dataset, condition) or "",
+                plain or "",
+                f"{card.parameters:,}",
+                f"{size / 1000:.0f} kB",
+            )
+            lines.append("| " + " | ".join(map(str, cells)) + " |")
+    families = list(dict.fromkeys(card.family for card, _ in weights))
+    notes = "; ".join(sources(families))
+    return "\n".join(lines) + (f"\n\n*Published: {notes}.*" if notes else "") + "\n"
+
+
+def put_into(path: Path, text: str) -> None:
+    """Write ``text`` between the marks of the document ``path``; a file without them, or none, becomes ``text`` alone.
+
+    Raises ``RetouchError`` for a file that cannot be read or written, or that has one mark only.
+    """
+    try:
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
+        if (BEGIN in old) != (END in old) or old.find(BEGIN) > old.find(END):
+            raise RetouchError(f"{path}: the marks '{BEGIN}' and '{END}' must both be there, in this order")
+        if BEGIN in old:
+            before, _, rest = old.partition(BEGIN)
+            text = f"{before}{BEGIN}\n{text}{END}{rest.partition(END)[2]}"
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RetouchError(f"{path}: cannot write the table: {error.strerror or error}") from error

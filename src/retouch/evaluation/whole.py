@@ -1,0 +1,120 @@
+"""The whole catalogue: every weight on every standard data set that its protocol belongs to."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retouch.evaluation.options import EvaluateOptions
+from retouch.evaluation.protocol import run_evaluation
+from retouch.evaluation.report import Report
+from retouch.image.errors import RetouchError
+from retouch.models import catalogue
+from retouch.models.card import Card, Measured
+from retouch.models.header import read_card
+from retouch.solvers.steps import Listener
+
+_SIGMAS, _QUALITIES = (15.0, 25.0, 50.0), (10, 20, 30, 40)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One evaluation to be made: a weight, a data set's name, and the condition."""
+
+    card: Card
+    path: Path
+    dataset: str
+    condition: dict[str, Any]
+
+
+def rounds(names: list[str] | None = None) -> list[Round]:
+    """What there is to measure for the weights of the catalogue, or for the named ones, by task and range of the card.
+
+    Super-resolution on Set5 and Set14; grey noise on BSD68 and Set12, colour noise on CBSD68; JPEG on classic5.
+    """
+    made = []
+    for entry in catalogue.entries():
+        if names is not None and entry.card.name not in names:
+            continue
+        card = entry.card
+        conditions: list[tuple[str, dict[str, Any]]] = []
+        if "upscale" in card.tasks:
+            conditions += [(name, {"scale": s}) for s in card.scales if s > 1 for name in ("set5", "set14")]
+        if "denoise" in card.tasks and card.sigma is not None:
+            sets = ("cbsd68",) if card.colour == "rgb" else ("bsd68", "set12")
+            low, high = card.sigma
+            conditions += [(name, {"sigma": s}) for s in _SIGMAS if low <= s <= high for name in sets]
+        if "dejpeg" in card.tasks and card.quality is not None:
+            least, most = card.quality
+            conditions += [("classic5", {"quality": q}) for q in _QUALITIES if least <= q <= most]
+        made += [Round(card, entry.path, name, condition) for name, condition in conditions]
+    return made
+
+
+def evaluate_all(
+    data: Path,
+    options: EvaluateOptions,
+    *,
+    on_round: Callable[[Round], None] | None = None,
+    on_missing: Callable[[str], None] | None = None,
+    on_step: Listener | None = None,
+) -> Iterator[tuple[Round, Report]]:
+    """Measure every weight on the data sets that are folders of ``data``; the reports as they are done.
+
+    ``options``: device, seed and tile are taken from it. ``on_missing`` hears each data set that is not there, once.
+    Raises ``RetouchError`` where there is nothing to measure.
+    """
+    missing: set[str] = set()
+    done = 0
+    for one in rounds():
+        folder = data / one.dataset
+        if not folder.is_dir():
+            if on_missing is not None and one.dataset not in missing:
+                on_missing(f"{folder}: not here, left out")
+            missing.add(one.dataset)
+            continue
+        if on_round is not None:
+            on_round(one)
+        chosen = dataclasses.replace(options, **one.condition)
+        progress = run_evaluation(one.card.name, folder, chosen, on_step=on_step)
+        report, _ = next(progress)  # one object, which grows
+        for _ in progress:
+            pass
+        done += 1
+        yield one, report
+    if not done:
+        raise RetouchError(f"{data}: nothing to measure: no weight in the catalogue, or none of its data sets here")
+
+
+def record(path: Path, report: Report) -> Card:
+    """Write the means of a report into the card of the weight ``path``; the card as it is now.
+
+    Raises ``RetouchError`` for a report that is not of the whole data set, by the protocol as published.
+    """
+    from retouch.models.load import rewrite_card
+
+    card = with_report(read_card(path), report)
+    rewrite_card(path, card)
+    return card
+
+
+def with_report(card: Card, report: Report) -> Card:
+    """The card with the means of a report on it; raises as ``record``."""
+    protocol = report.protocol
+    if len(report.images) != report.total or protocol.get("crop") is not None or protocol.get("limit") is not None:
+        raise RetouchError(f"{card.name}: only whole data sets are put on a card, not a part or crops of one")
+    return card.with_measured(
+        Measured(
+            dataset=report.dataset,
+            psnr=round(report.psnr, 4),
+            ssim=round(report.ssim, 5),
+            images=len(report.images),
+            scale=report.scale,
+            sigma=report.sigma,
+            quality=report.quality,
+            protocol=protocol,
+        )
+    )
