@@ -1,4 +1,5 @@
-"""Mend four real photographs, learning from each one alone: noise, overlaid text, low resolution, JPEG blocks.
+"""Mend four real photographs: noise, overlaid text and JPEG blocks by learning from each one alone, low resolution by a
+trained network.
 
 Writes ``sheet.png`` (damaged, a classical method, Retouch, original), ``before-after.html`` with a divider to drag, and
 every picture by itself. Takes a few minutes on two CPU cores. The photographs come with scikit-image and are free:
@@ -65,8 +66,8 @@ def cases(folder: Path, side: int, effort: str) -> list[Case]:
     text = _degrade(written_on, overlay, generator)
     hidden = 1 - overlay.mask
 
-    large = _crop(skimage.data.chelsea(), 20, 95, side)
-    small = _degrade(large, Downsample(4, "bicubic"), generator)
+    large = _crop(skimage.data.chelsea(), 20, 95, side // 3 * 3)
+    small = _degrade(large, Downsample(3, "bicubic"), generator)
 
     sharp = _crop(skimage.data.rocket(), 90, 190, side)
     sharp.save(folder / "4-damaged.jpg", quality=10)
@@ -90,12 +91,12 @@ def cases(folder: Path, side: int, effort: str) -> list[Case]:
             lambda listen: retouch.inpaint(text, hidden, method="deep-prior", effort=effort, on_step=listen),
         ),
         Case(
-            "a quarter of the size",
+            "a third of the size",
             large,
             small,
-            lambda: retouch.upscale(small, scale=4, method="bicubic"),
+            lambda: retouch.upscale(small, scale=3, method="bicubic"),
             "bicubic",
-            lambda listen: retouch.upscale(small, scale=4, method="deep-prior", effort=effort, on_step=listen),
+            lambda listen: retouch.upscale(small, scale=3, method="fsrcnn", on_step=listen),
         ),
         Case(
             "JPEG, quality 10",

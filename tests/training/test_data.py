@@ -113,7 +113,8 @@ def test_crops_turns_and_flips_are_all_eight_and_lie_in_the_picture(tiny: Recipe
 def test_input_is_the_degraded_target(tiny: RecipeMaker, pictures: Pictures) -> None:
     recipe = tiny()
     batch = Samples(pictures, recipe).__getitems__([0, 5])
-    assert batch["target"].shape == (2, 1, 16, 16) and batch["input"].shape == (2, 1, 8, 8)
+    assert batch["target"].shape == (2, 1, 16, 16)
+    assert batch["input"].shape == (2, 1, 8, 8)
     assert batch["target"].dtype == batch["input"].dtype == torch.float32
     assert torch.equal(batch["input"], recipe.degradations()[0](batch["target"], None))
 
@@ -174,14 +175,16 @@ def test_channels() -> None:
     one = torch.full((1, 2, 2), 0.4)
     assert torch.equal(to_channels(one, "rgb"), one.expand(3, 2, 2))
     assert torch.equal(to_channels(one, "grey"), one)
-    assert to_channels(one, "y").flatten().tolist() == pytest.approx([(16 + 219 * 0.4) / 255] * 4, abs=1e-5)
+    assert torch.equal(to_channels(one, "y"), one)  # as the measuring protocol takes grey pictures
 
 
 # -- generators
 
 
 def test_neighbouring_numbers_give_unrelated_streams() -> None:
-    streams = torch.stack([torch.randn(200, generator=generator_of(seed, n)) for seed in (0, 1) for n in range(-20, 20)])
+    streams = torch.stack(
+        [torch.randn(200, generator=generator_of(seed, n)) for seed in (0, 1) for n in range(-20, 20)]
+    )
     assert float((torch.corrcoef(streams) - torch.eye(80)).abs().max()) < 0.4
     assert torch.equal(torch.rand(3, generator=generator_of(3, 4)), torch.rand(3, generator=generator_of(3, 4)))
 

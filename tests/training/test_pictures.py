@@ -60,7 +60,9 @@ def test_cache_is_used_again(folder: Path, tmp_path: Path, decoded: list[str]) -
     assert decoded == ["00.png", "01.png", "02.png", "03.png"]
     second = _load(folder, tmp_path / "kept.pixels")
     assert len(decoded) == 4
-    assert _equal(second, folder) and second.fingerprint == first.fingerprint and second.entries == first.entries
+    assert _equal(second, folder)
+    assert second.fingerprint == first.fingerprint
+    assert second.entries == first.entries
 
 
 @pytest.mark.parametrize("change", ["changed", "added", "removed", "touched"])
@@ -104,7 +106,9 @@ def test_corrupt_pictures_are_skipped_by_name_once_at_each_start(
         assert [entry.name for entry in loaded.entries] == ["00.png", "02.png", "03.png"]
         assert [file.name for file in loaded.files] == ["00.png", "02.png", "03.png"]
         assert len(skipped) == 2
-        assert "01.png" in skipped[0] and "aa.jpg" in skipped[1] and "\n" not in "".join(skipped)
+        assert "01.png" in skipped[0]
+        assert "aa.jpg" in skipped[1]
+        assert "\n" not in "".join(skipped)
     assert len(decoded) == 5  # the second start knew
 
 

@@ -90,7 +90,9 @@ def test_refused(tiny_table: dict[str, Any], key: str, value: Any, message: str)
     with pytest.raises(OptionError) as caught:
         read_table(tiny_table, "tiny")
     text = str(caught.value)
-    assert text.startswith("tiny") and message in text and "\n" not in text
+    assert text.startswith("tiny")
+    assert message in text
+    assert "\n" not in text
 
 
 def test_degradations_of_different_scales_are_refused(tiny_table: dict[str, Any]) -> None:
@@ -109,7 +111,11 @@ def test_whole_numbers_serve_as_floats(tiny_table: dict[str, Any]) -> None:
 def test_values_of_one_turn(tiny_table: dict[str, Any]) -> None:
     tiny_table["optimizer"] |= {"clip_norm": 2.0, "turn": {"critic": {"rate": 0.5, "name": "sgd"}}}
     optimizer = read_table(tiny_table).optimizer
-    assert (optimizer.of("critic").rate, optimizer.of("critic").name, optimizer.of("critic").clip_norm) == (0.5, "sgd", 2)
+    assert (optimizer.of("critic").rate, optimizer.of("critic").name, optimizer.of("critic").clip_norm) == (
+        0.5,
+        "sgd",
+        2,
+    )
     assert (optimizer.of("generator").rate, optimizer.of("generator").name) == (1e-3, "adam")
     tiny_table["optimizer"]["turn"] = {"critic": {"rat": 1.0}}
     with pytest.raises(OptionError, match=r"optimizer\.turn\.critic: unknown key 'rat'; did you mean 'rate'"):
@@ -129,7 +135,8 @@ def test_overrides() -> None:
     assert recipe.degradations()[0].scale * 3 == 1
     assert recipe.network.arguments == {"scale": 3, "width": 56, "shrunk": 12, "depth": 4, "initial": "interpolation"}
     assert recipe.data.shrink == (1.0, 0.75)
-    assert recipe.optimizer.clip_norm == 1.0 and recipe.data.flips is False
+    assert recipe.optimizer.clip_norm == 1.0
+    assert recipe.data.flips is False
     assert read_recipe("fsrcnn-x2").run.steps != 7
 
 
@@ -151,7 +158,8 @@ def test_overrides() -> None:
 def test_bad_override(text: str, message: str) -> None:
     with pytest.raises(OptionError) as caught:
         read_recipe("fsrcnn-x2", [text])
-    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 # -- files
@@ -179,7 +187,9 @@ def test_recipe_files(tmp_path: Path) -> None:
 def test_tables_write_and_read_any_optimizer() -> None:
     made = OptimizerRecipe(betas=(0.5, 0.9), clip_value=None, turn={"critic": {"rate": 1.0}})
     written = tables.write(made)
-    assert written["betas"] == [0.5, 0.9] and "clip_value" not in written and written["momentum"] == 0.9
+    assert written["betas"] == [0.5, 0.9]
+    assert "clip_value" not in written
+    assert written["momentum"] == 0.9
     assert tables.read(OptimizerRecipe, written, "x") == made
 
 
@@ -189,5 +199,3 @@ def test_tables_none_where_it_may_be(tiny_table: dict[str, Any]) -> None:
     tiny_table["run"]["ema"] = None
     with pytest.raises(OptionError, match="ema: must be a number, not None"):
         read_table(tiny_table)
-
-

@@ -49,24 +49,35 @@ def test_step() -> None:
 def test_cosine() -> None:
     found = _first(_rates(8, name="cosine", end=0.2))
     assert found == pytest.approx([0.2 + 0.8 * (1 + math.cos(math.pi * s / 8)) / 2 for s in range(9)])
-    assert found[4] == pytest.approx(0.6) and found[8] == pytest.approx(0.2)
+    assert found[4] == pytest.approx(0.6)
+    assert found[8] == pytest.approx(0.2)
     found = _first(_rates(10, name="cosine", end=0.0, warmup=2))
     assert found[:3] == pytest.approx([1 / 3, 2 / 3, 1])
-    assert found[6] == pytest.approx(0.5) and found[10] == pytest.approx(0, abs=1e-9)
+    assert found[6] == pytest.approx(0.5)
+    assert found[10] == pytest.approx(0, abs=1e-9)
 
 
 def test_one_cycle() -> None:
     found = _first(_rates(10, name="one-cycle", rise=0.4))
     top = found.index(max(found))
-    assert found[top] == pytest.approx(1.0, abs=0.05) and 3 <= top <= 4
+    assert found[top] == pytest.approx(1.0, abs=0.05)
+    assert 3 <= top <= 4
     assert found[0] == pytest.approx(1 / 25)  # Smith's division, torch's default
-    assert found[:top] == sorted(found[:top]) and found[top:] == sorted(found[top:], reverse=True)
-    assert 0 < found[9] and found[10] < 1e-5
+    assert found[:top] == sorted(found[:top])
+    assert found[top:] == sorted(found[top:], reverse=True)
+    assert found[9] > 0
+    assert found[10] < 1e-5
 
 
 @pytest.mark.parametrize(
     "values",
-    [{"name": "cosine", "warmup": 3}, {"name": "step"}, {"name": "one-cycle"}, {"name": "constant"}, {"name": "cosine"}],
+    [
+        {"name": "cosine", "warmup": 3},
+        {"name": "step"},
+        {"name": "one-cycle"},
+        {"name": "constant"},
+        {"name": "cosine"},
+    ],
 )
 def test_groups_keep_their_ratio(values: dict[str, Any]) -> None:
     for one, other in _rates(12, group=0.1, **values):
@@ -163,7 +174,8 @@ def test_growing_average_by_hand() -> None:
     for count, value in enumerate(assigned):
         with torch.no_grad():
             network.weight.fill_(value)
-        assert network.running_mean is not None and network.num_batches_tracked is not None
+        assert network.running_mean is not None
+        assert network.num_batches_tracked is not None
         network.running_mean.fill_(10 * value)
         network.num_batches_tracked.fill_(count + 7)
         average.update_parameters(network)

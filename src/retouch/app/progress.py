@@ -41,6 +41,7 @@ class Reporter:
         self.number = 0
         self.name = ""
         self._told = 0.0
+        self._noted = ""
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
@@ -89,7 +90,8 @@ class Reporter:
 
     def step(self, step: Step) -> None:
         """One step of the file at work."""
-        if step.note:
+        if step.note and step.note != self._noted:  # ten thousand files with one weight need not say so each
+            self._noted = step.note
             self.say(f"{self.label}: {step.note}")
         if step.index == 0:  # a note before the first step
             return

@@ -32,6 +32,7 @@ class GuestNetwork(nn.Module):
             scale=descriptor.scale,
             halo=-(-HALO // descriptor.size_requirements.multiple_of) * descriptor.size_requirements.multiple_of,
             multiple=descriptor.size_requirements.multiple_of,
+            exact=False,
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from retouch.image.errors import OptionError, unknown
+from retouch.models.blocks import block_pixels, rewritten, run_in_blocks
 from retouch.models.device import fast_bfloat16
 from retouch.networks.spec import Spec
 
@@ -94,22 +95,30 @@ class PreparedNetwork(nn.Module):
         simple = simplified(network).float()
         spec = network.spec
         assert isinstance(spec, Spec)
+        if device.type == "cpu":
+            simple = rewritten(simple)
         fast = lowered(simple, spec, dtype)
         self.exact = _placed(simple, device)
         self.fast = _placed(fast, device)
         # not a submodule: its parameters are those of ``fast`` and would be listed twice
         self._call: tuple[Any] = (torch.compile(self.fast) if compile else self.fast,)
         self.requires_grad_(False)
+        self.spec = spec
+        self.pixels = block_pixels(self.fast, spec) if device.type == "cpu" and spec.exact else 0
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(device=self.device, dtype=torch.float32, memory_format=torch.channels_last)
-        y: Tensor = self._call[0](x).float()
+        y = self._run(self._call[0], x)
         if self.dtype != torch.float32 and _suspicious(x, y):
-            again: Tensor = self.exact(x)
+            again = self._run(self.exact, x)
             if not _suspicious(x, again):
                 self.dtype, self.fast, self._call = torch.float32, self.exact, (self.exact,)
             return again
         return y
+
+    def _run(self, network: Any, x: Tensor) -> Tensor:
+        y: Tensor = run_in_blocks(network, x, self.spec, self.pixels) if self.pixels else network(x)
+        return y.float()
 
 
 def _placed(network: nn.Module, device: torch.device) -> nn.Module:

@@ -11,7 +11,8 @@ class Spec:
 
     ``halo``: how many input pixels to each side an output value depends on (the receptive field is 2 halo + 1).
     ``multiple``: H and W must be multiples of it. ``enlarged``: for super-resolution, whether the network expects the
-    picture already enlarged to its final size by bicubic interpolation (its own ``scale`` is then 1).
+    picture already enlarged to its final size by bicubic interpolation (its own ``scale`` is then 1). ``exact``: whether
+    nothing beyond the halo has an influence; where it is only an estimate, parts of a picture are blended, never cut.
     """
 
     channels: int
@@ -19,3 +20,4 @@ class Spec:
     halo: int = 0
     multiple: int = 1
     enlarged: bool = False
+    exact: bool = True

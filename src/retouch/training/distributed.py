@@ -32,6 +32,11 @@ def place() -> Place:
     return Place(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_RANK", "0")))
 
 
+def restarted() -> bool:
+    """Whether ``torchrun --max-restarts`` started this process in place of one that died."""
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+
+
 def join(here: Place, device: str) -> torch.device:
     """Meet the other processes; the device of this one. Over NCCL on GPUs, Gloo on CPUs."""
     chosen = pick_device(device)

@@ -25,7 +25,7 @@ from retouch.networks.build import build, count_parameters
 from retouch.solvers.steps import Listener, Step
 from retouch.training import checkpoint
 from retouch.training.data import Batch, Portions, Samples, make_loader
-from retouch.training.distributed import Place, agree, join, place, wait
+from retouch.training.distributed import Place, agree, join, place, restarted, wait
 from retouch.training.logs import Board, CsvLog
 from retouch.training.objectives.base import Turn
 from retouch.training.objectives.build import build_objective
@@ -309,7 +309,7 @@ def fit(
     training, held_out = _pictures(recipe, images, validate, run, here, on_skip, on_step)
     trainer = Trainer(recipe, Samples(training, recipe), here=here, device=chosen, workers=workers)
     loop = _Loop(trainer, run, Validator(held_out, recipe) if len(held_out) else None, on_step, images)
-    return loop.run_all(fresh)
+    return loop.run_all(fresh and not restarted())  # what has begun afresh goes on when one of its processes dies
 
 
 def _workers(device: torch.device, here: Place) -> int:
@@ -349,12 +349,13 @@ def _pictures(
     everything = load(images, "pictures")
     if validate is not None:
         return everything, load([validate], "validation")
-    kept = min(recipe.data.held_out, len(everything) // 5)
-    generator = torch.Generator().manual_seed(recipe.run.seed)
-    order = torch.randperm(len(everything), generator=generator).tolist()
+    first = {file: index for index, file in reversed(list(enumerate(everything.files)))}  # a folder may be given twice
+    kept = min(recipe.data.held_out, len(first) // 5)
+    order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(recipe.run.seed)).tolist()
     large = [i for i in order if min(everything.entries[i].shape[1:]) >= recipe.data.crop]
-    chosen = set(large[:kept])
-    return everything.only([i for i in range(len(everything)) if i not in chosen]), everything.only(sorted(chosen))
+    chosen = list(dict.fromkeys(everything.files[i] for i in large))[:kept]
+    rest = [i for i, file in enumerate(everything.files) if file not in chosen]
+    return everything.only(rest), everything.only(sorted(first[file] for file in chosen))
 
 
 class _Loop:
@@ -483,7 +484,7 @@ class _Loop:
                 for name in ("lr", "initial_lr", "max_lr", "min_lr"):
                     if name in group:
                         group[name] *= factor
-            for part in (schedule, *getattr(schedule, "_schedulers", ())):
+            for part in getattr(schedule, "_schedulers", (schedule,)):  # a sequence has no rates of its own
                 part.base_lrs = [rate * factor for rate in part.base_lrs]
         if self.chief:
             self.log = CsvLog(self.run / "log.csv", trainer.step)
