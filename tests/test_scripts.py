@@ -70,3 +70,22 @@ def test_benchmark_writes_speeds_and_curves(tmp_path: Path, monkeypatch: pytest.
     assert result["speed"][0]["ratio"] == 1
     assert result["curves"][0]["steps"] == 2
     assert result["curves"][0]["points"][-1]["step"] == 2
+
+
+def test_inference_benchmark_compares_the_ways_of_running_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    arguments = ["--quick", "--networks", "fsrcnn-x2,fsrcnn-s-x3", "--size", "48x40", "--device", "cpu"]
+    _script("benchmarks/inference.py", monkeypatch, *arguments, "--output", str(tmp_path)).main()
+    result = json.loads((tmp_path / "inference.json").read_text())
+    first, second = result["networks"]
+    assert first["operations"] == 2 * 12_464 * 48 * 40
+    assert second["output"] == [144, 120]
+    ways = first["ways"]
+    assert {"onnxruntime", "OpenCV dnn", "Retouch, float32", "Retouch, runner, auto"} < set(ways)
+    for way, row in ways.items():
+        assert row["difference"] < (1e-4 if row["dtype"] == "float32" else 0.05), way
+        assert row["times_eager"] * row["seconds"] == pytest.approx(ways[next(iter(ways))]["seconds"])
+    assert (tmp_path / "inference.md").read_text().count("| fsrcnn-x2 (48x40) |") == len(ways)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from retouch.training.fit import Result, fit
 from retouch.training.recipe import TrainingRecipe, read_table
 
 RecipeMaker = Callable[..., TrainingRecipe]
@@ -23,7 +24,8 @@ TABLE: dict[str, Any] = {
     "optimizer": {"rate": 1e-3},
     "schedule": {"name": "cosine"},
     "run": {
-        "steps": 12, "batch": 4, "ema": 0.9, "precision": "fp32", "validate_every": 100, "save_every": 2, "log_every": 1,
+        "steps": 12, "batch": 4, "ema": 0.9, "precision": "fp32",
+        "validate_every": 100, "save_every": 2, "log_every": 1,
     },
     "card": {"family": "tiny", "tasks": ["upscale"], "colour": "y", "summary": "tiny", "scales": [2]},
 }  # fmt: skip
@@ -75,3 +77,13 @@ def write_pictures(folder: Path, number: int = 12, side: int = 64) -> Path:
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 12 pictures of 64 x 64; not to be changed."""
     return write_pictures(tmp_path_factory.mktemp("photographs"))
+
+
+@pytest.fixture
+def train(photographs: Path, tmp_path: Path) -> Callable[..., Result]:
+    """``fit`` on the CPU into ``tmp_path / name``."""
+
+    def call(recipe: TrainingRecipe, name: str = "run", **more: Any) -> Result:
+        return fit(recipe, [photographs], tmp_path / name, device="cpu", workers=0, **more)
+
+    return call

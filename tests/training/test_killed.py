@@ -91,7 +91,17 @@ def test_killed_and_called_again(tiny: RecipeMaker, photographs: Path, tmp_path:
     recipe = str(_write(tiny(LONG), tmp_path / "tiny.toml"))
 
     def words(name: str) -> list[str]:
-        return ["train", recipe, "--images", str(photographs), "--run", str(tmp_path / name), "--device", "cpu", "--quiet"]
+        return [
+            "train",
+            recipe,
+            "--images",
+            str(photographs),
+            "--run",
+            str(tmp_path / name),
+            "--device",
+            "cpu",
+            "--quiet",
+        ]
 
     assert main(words("whole")) == 0
     with subprocess.Popen(
@@ -118,7 +128,7 @@ def _torchrun(*words: str) -> list[str]:
     return [sys.executable, "-m", "torch.distributed.run", *start, *words]
 
 
-DRIVER = '''
+DRIVER = """
 import sys
 from pathlib import Path
 from retouch.training.distributed import leave, place
@@ -130,10 +140,11 @@ for name in ("supervised", "adversarial"):
     assert fit(read_recipe(folder / f"{name}.toml"), [images], folder / name, device="cpu", workers=0).finished
 # one process alone is asked to stop, once
 asked = lambda step: not (step.index == 3 and place().rank == 1)
-result = fit(read_recipe(folder / "supervised.toml"), [images], folder / "stopped", device="cpu", workers=0, on_step=asked)
+recipe = read_recipe(folder / "supervised.toml")
+result = fit(recipe, [images], folder / "stopped", device="cpu", workers=0, on_step=asked)
 assert (result.steps, result.finished) == (3, False), result
 leave()
-'''
+"""
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +76,7 @@ def run(words: list[str]) -> int:
         check_writable(outputs.sheet)
     if outputs.save is not None:
         outputs.save.mkdir(parents=True, exist_ok=True)
-    recorded = _weight_of(values["inputs"]) if outputs.record else None
+    recorded = _to_record(values["inputs"], options, outputs.data) if outputs.record else None
     shown: list[Outcome] = []
     with Reporter(1, quiet=outputs.quiet) as reporter:
         reporter.start(f"evaluate {values['inputs']}")
@@ -108,14 +108,21 @@ def run(words: list[str]) -> int:
     return 0
 
 
-def _weight_of(name: str) -> Path:
-    """The file whose card the numbers go on."""
+def _to_record(name: str, options: EvaluateOptions, data: Path) -> Path:
+    """The file whose card the numbers go on; what ``--record`` refuses is refused here, before the work."""
+    from retouch.evaluation.whole import check_as_published
     from retouch.models import catalogue
+    from retouch.models.header import read_card
 
     try:
-        return catalogue.find(name)
+        path = catalogue.find(name)
     except OptionError as error:
         raise OptionError(f"--record needs a weight, by name or path; '{name}' is none") from error
+    check_as_published(asdict(options))
+    if data.is_file():
+        raise OptionError(f"--record: {data} is one picture, not a data set")
+    read_card(path)
+    return path
 
 
 def _run_catalogue(options: EvaluateOptions, outputs: OutputOptions) -> int:

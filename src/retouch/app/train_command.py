@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from retouch.app.arguments import parse
 from retouch.app.progress import Reporter
 from retouch.image.errors import OptionError
-from retouch.tasks.base import Options, option
+from retouch.tasks.base import Options, fields_of, option
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -66,15 +67,29 @@ def _read(program: str, about: str, group: type[Options], words: list[str]) -> t
     from retouch.training.recipe import read_recipe, recipe_names
 
     described = f"{about}. Recipes: {', '.join(recipe_names())}"
+    words, replaced = _replaced(group, words)
     values = parse(program, described, [group], words, several="RECIPE [KEY=VALUE]", about_inputs=_ABOUT, output=None)
-    name, *overrides = values["inputs"]
-    # --images takes every word up to the next option; a value to replace is told by its '=', unless it is a path
-    given = values[group]["images"]
-    replaced = [str(path) for path in given if "=" in str(path) and not path.exists()]
-    values[group]["images"] = tuple(path for path in given if str(path) not in replaced)
+    name, *others = values["inputs"]
+    options = group(**values[group])
     if not values[group]["images"]:
         raise OptionError(f"{program}: --images needs at least one folder")
-    return read_recipe(name, [*overrides, *replaced]), group(**values[group])
+    return read_recipe(name, [*others, *replaced]), options
+
+
+def _replaced(group: type[Options], words: list[str]) -> tuple[list[str], list[str]]:
+    """``words`` without those that replace a value of the recipe, and these.
+
+    They may stand anywhere, also after ``--images``, which takes all words up to the next option: what has a '=' and
+    is no path replaces a value.
+    """
+    fields = fields_of(group).items()
+    takes_one = {f"--{name}" for name, field in fields if field.type is not bool and name != "images"}
+    rest: list[str] = []
+    found: list[str] = []
+    for before, word in zip(["", *words], words, strict=False):
+        asks = re.match(r"[A-Za-z_][\w.-]*=", word) and before not in takes_one and not Path(word).exists()
+        (found if asks else rest).append(word)
+    return rest, found
 
 
 def run(words: list[str]) -> int:

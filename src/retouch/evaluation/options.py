@@ -79,6 +79,15 @@ class Subject:
     name: str
     card: Card | None = None
 
+    def parameters(self, options: EvaluateOptions) -> int | None:
+        """Learned numbers of the weight; of a family, those of its weight if only one does what ``options`` ask."""
+        if self.card is not None:
+            return self.card.parameters
+        from retouch.models import catalogue
+
+        cards = catalogue.for_task(options.task.name, self.name, options.scale)
+        return cards[0].parameters if len(cards) == 1 else None
+
 
 def resolve(name: str, options: EvaluateOptions) -> tuple[Subject, EvaluateOptions]:
     """What ``name`` stands for, and the options with the condition filled in that a weight's card leaves no choice of.
@@ -87,11 +96,10 @@ def resolve(name: str, options: EvaluateOptions) -> tuple[Subject, EvaluateOptio
     a name that is none of them, a weight whose condition must be given, or one that does another task.
     """
     from retouch.models import catalogue
-    from retouch.models.header import read_card
 
     known = {entry.card.name: entry.card for entry in catalogue.entries()}
     if name in known or name.endswith(catalogue.ENDING):
-        card = known[name] if name in known else read_card(catalogue.find(name))
+        card = known[name] if name in known else catalogue.load(name).card
         options = _condition(card, options)
         if options.task.name not in card.tasks:
             raise OptionError(f"evaluate {name}: a weight for {', '.join(card.tasks)}, not for {options.task.name}")

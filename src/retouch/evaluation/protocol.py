@@ -121,6 +121,7 @@ def run_evaluation(
         quality=options.quality,
         protocol=describe(options),
         total=len(files),
+        parameters=subject.parameters(options),
     )
     if resume is not None:
         report.take_over(Path(resume))
@@ -175,6 +176,7 @@ def describe(options: EvaluateOptions) -> dict[str, Any]:
     blind = {"blind": options.blind}
     if options.sigma is not None:
         return common | blind | {
+            "clip_noise": options.clip_noise,
             "degradation": "Gaussian noise" + (", clipped to 0..1" if options.clip_noise else ", not clipped"),
             "channels": "all",
             "output": "clipped, not rounded",

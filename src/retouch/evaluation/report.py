@@ -28,7 +28,8 @@ class Report:
     """The scores of a method on a data set.
 
     ``protocol``: everything that another evaluation must agree on to be compared with this one. ``total``: pictures the
-    data set has; fewer scores than that is an evaluation that was stopped.
+    data set has; fewer scores than that is an evaluation that was stopped. ``parameters``: learned numbers of the
+    weight, None where no weight is used, or it is not known which.
     """
 
     model: str
@@ -39,6 +40,7 @@ class Report:
     protocol: dict[str, Any]
     total: int
     images: list[Score] = field(default_factory=list)
+    parameters: int | None = None
 
     @property
     def psnr(self) -> float:
@@ -63,6 +65,7 @@ class Report:
             "scale": self.scale,
             "sigma": self.sigma,
             "quality": self.quality,
+            "parameters": self.parameters,
             "psnr": _finite(self.psnr),
             "ssim": _finite(self.ssim),
             "seconds": _finite(self.seconds),

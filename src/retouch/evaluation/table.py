@@ -56,27 +56,39 @@ def sources(families: Sequence[str]) -> list[str]:
 def table(weights: Sequence[tuple[Card, int]]) -> str:
     """One row for each measured number of each weight. ``weights``: cards, and the sizes of their files in bytes.
 
-    "Without a network" is bicubic interpolation, or the degraded picture itself. Sources stand below.
+    "Without a network" is bicubic interpolation, BM3D for noise, and the damaged picture itself for JPEG. Sources stand
+    below. Empty where nothing was measured.
     """
+    if not any(card.measured for card, _ in weights):
+        return ""
     lines = ["| " + " | ".join(_HEAD) + " |", "|" + "---|" * len(_HEAD)]
     for card, size in weights:
         for row in card.measured:
             condition = condition_name(row)
-            plain = published("bicubic" if row.scale is not None else "input", row.dataset, condition)
             cells = (
                 f"`{card.name}`",
                 row.dataset,
                 condition,
                 f"**{row.psnr:.2f}** / {row.ssim:.4f}",
                 published(card.family, row.dataset, condition) or "",
-                plain or "",
+                _classical(row),
                 f"{card.parameters:,}",
                 f"{size / 1000:.0f} kB",
             )
             lines.append("| " + " | ".join(map(str, cells)) + " |")
     families = list(dict.fromkeys(card.family for card, _ in weights))
+    if any(row.sigma is not None for card, _ in weights for row in card.measured):
+        families.append("bm3d")
     notes = "; ".join(sources(families))
     return "\n".join(lines) + (f"\n\n*Published: {notes}.*" if notes else "") + "\n"
+
+
+def _classical(row: Measured) -> str:
+    family, label = ("bicubic", "") if row.scale is not None else ("input", " (input)")
+    if row.sigma is not None:
+        family, label = "bm3d", " (BM3D)"
+    found = published(family, row.dataset, condition_name(row))
+    return f"{found}{label}" if found is not None else ""
 
 
 def put_into(path: Path, text: str) -> None:

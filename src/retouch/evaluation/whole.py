@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,21 @@ from typing import Any
 from retouch.evaluation.options import EvaluateOptions
 from retouch.evaluation.protocol import run_evaluation
 from retouch.evaluation.report import Report
-from retouch.image.errors import RetouchError
+from retouch.image.errors import OptionError, RetouchError
 from retouch.models import catalogue
 from retouch.models.card import Card, Measured
 from retouch.models.header import read_card
 from retouch.solvers.steps import Listener
 
 _SIGMAS, _QUALITIES = (15.0, 25.0, 50.0), (10, 20, 30, 40)
+
+_DEPARTURES = {
+    "crop": "whole pictures",
+    "limit": "whole data sets",
+    "grey": "the pictures as they are",
+    "clip_noise": "noise that is not clipped",
+    "blind": "the level known",
+}
 
 
 @dataclass(frozen=True)
@@ -65,8 +73,9 @@ def evaluate_all(
     """Measure every weight on the data sets that are folders of ``data``; the reports as they are done.
 
     ``options``: device, seed and tile are taken from it. ``on_missing`` hears each data set that is not there, once.
-    Raises ``RetouchError`` where there is nothing to measure.
+    Raises ``RetouchError`` where there is nothing to measure, ``OptionError`` as ``check_as_published``.
     """
+    check_as_published(dataclasses.asdict(options))
     missing: set[str] = set()
     done = 0
     for one in rounds():
@@ -92,7 +101,7 @@ def evaluate_all(
 def record(path: Path, report: Report) -> Card:
     """Write the means of a report into the card of the weight ``path``; the card as it is now.
 
-    Raises ``RetouchError`` for a report that is not of the whole data set, by the protocol as published.
+    Raises ``OptionError`` for a report that is not by the protocol as published, ``RetouchError`` for one of a part.
     """
     from retouch.models.load import rewrite_card
 
@@ -101,11 +110,24 @@ def record(path: Path, report: Report) -> Card:
     return card
 
 
+def check_as_published(values: Mapping[str, Any]) -> None:
+    """Refuse what makes numbers that must not stand beside published ones; ``OptionError`` names the option.
+
+    ``values``: an evaluation's options, or the protocol of its report.
+    """
+    for name, instead in _DEPARTURES.items():
+        if values.get(name):
+            flag = f"--{name.replace('_', '-')}"
+            raise OptionError(f"{flag}: a card and the table hold numbers by the published protocol only: {instead}")
+
+
 def with_report(card: Card, report: Report) -> Card:
     """The card with the means of a report on it; raises as ``record``."""
     protocol = report.protocol
-    if len(report.images) != report.total or protocol.get("crop") is not None or protocol.get("limit") is not None:
-        raise RetouchError(f"{card.name}: only whole data sets are put on a card, not a part or crops of one")
+    check_as_published(protocol)
+    if len(report.images) != report.total:
+        done = f"{len(report.images)} of {report.total}"
+        raise RetouchError(f"{card.name}: only whole data sets are put on a card, not {done} pictures")
     return card.with_measured(
         Measured(
             dataset=report.dataset,

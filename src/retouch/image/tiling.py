@@ -83,6 +83,7 @@ def run_tiled(
     scale: int | Fraction = 1,
     multiple: int = 1,
     on_tile: OnTile | None = None,
+    auto: int | None = None,
 ) -> Tensor:
     """Apply ``function`` to ``x`` tile by tile; same result as at once if its receptive field fits the overlap.
 
@@ -90,8 +91,8 @@ def run_tiled(
     ``multiple`` (padded by reflection, by the edge where a side is too short, and cropped again), cut out at multiples
     of it. ``x``: ``(C, H, W)`` or ``(1, C, H, W)``; the result has as many dimensions, is detached and lies on the CPU;
     its sides are ``scale`` times those of ``x``, rounded up. ``tile``: side in pixels, with the overlap; 'auto' starts
-    at ``AUTO_TILE`` and halves when memory runs out; 'off' takes the picture whole, and halves likewise. ``on_tile``:
-    called with (tiles done, tiles in all).
+    at ``auto`` (None: ``AUTO_TILE``) and halves when memory runs out; 'off' takes the picture whole, and halves
+    likewise. ``on_tile``: called with (tiles done, tiles in all).
 
     Raises ``Cancelled`` if ``on_tile`` returns False, ``OptionError`` for a tile that its overlap fills, and
     ``RetouchError`` if memory runs out with a tile size that was given, or with the smallest one. Memory: input,
@@ -103,7 +104,7 @@ def run_tiled(
     if tile not in ("auto", "off") and (isinstance(tile, str) or tile < 1):
         raise ValueError(f"tile is a number of pixels, 'auto' or 'off', not {tile!r}")
     longest = max(batched.shape[2:])
-    limit = AUTO_TILE if tile == "auto" else longest if tile == "off" else int(tile)
+    limit = (auto or AUTO_TILE) if tile == "auto" else longest if tile == "off" else int(tile)
     runner = _Runner(function, overlap, Fraction(scale), multiple, limit, not isinstance(tile, str))
     if runner.explicit and limit < longest and limit <= 2 * runner.overlap:
         raise OptionError(f"--tile {limit} is too small: its overlap needs more than {2 * runner.overlap} pixels")

@@ -76,7 +76,7 @@ def run_in_blocks(function: Callable[[Tensor], Tensor], x: Tensor, spec: Spec, p
                 part = x[index : index + 1, :, top : top + tall, left : left + wide]
                 y = function(part.contiguous(memory_format=torch.channels_last))
                 if out is None:
-                    out = y.new_empty(x.shape[0], y.shape[1], height * scale, width * scale, dtype=torch.float32)
+                    out = y.new_empty(x.shape[0], y.shape[1], height * scale, width * scale)
                 out[index, :, first * scale : last * scale, begin * scale : end * scale] = y[
                     0, :, (first - top) * scale : (last - top) * scale, (begin - left) * scale : (end - left) * scale
                 ]
@@ -87,7 +87,7 @@ def run_in_blocks(function: Callable[[Tensor], Tensor], x: Tensor, spec: Spec, p
 def _places(length: int, side: int, count: int, spec: Spec) -> list[tuple[int, int, int]]:
     """(where it reads from, first and last + 1 that it writes) of each block along one axis."""
     rim = math.ceil(spec.halo / spec.multiple) * spec.multiple
-    starts = []
+    starts: list[int] = []
     for index in range(count):
         start = min(index * max(spec.multiple, side - 2 * rim), length - side)
         if not starts or start > starts[-1]:
@@ -99,8 +99,11 @@ def _places(length: int, side: int, count: int, spec: Spec) -> list[tuple[int, i
 def block_pixels(network: nn.Module, spec: Spec) -> int:
     """How many input pixels a block of ``network`` has: as many as its widest layer leaves room for.
 
-    The layers are measured in a run on a small picture.
+    0 where blocks would not pay: the halo is an estimate, or so wide that a block were mostly rim. The layers are
+    measured in a run on a small picture.
     """
+    if not spec.exact:
+        return 0
     side = math.ceil(16 / spec.multiple) * spec.multiple
     largest = 1
 
@@ -116,8 +119,9 @@ def block_pixels(network: nn.Module, spec: Spec) -> int:
     for hook in hooks:
         hook.remove()
     bytes_per_pixel = largest / side**2
-    wanted = (20 * spec.halo) ** 2  # the rim is then a fifth more work
-    return max(1, int(min(max(BUDGET / bytes_per_pixel, wanted), CEILING / bytes_per_pixel)))
+    wanted = (20 * spec.halo) ** 2  # the rim is then a quarter more work
+    pixels = int(min(max(BUDGET / bytes_per_pixel, wanted), CEILING / bytes_per_pixel))
+    return pixels if pixels >= (16 * spec.halo) ** 2 else 0
 
 
 class NarrowConvolution(nn.Module):

@@ -104,7 +104,7 @@ class PreparedNetwork(nn.Module):
         self._call: tuple[Any] = (torch.compile(self.fast) if compile else self.fast,)
         self.requires_grad_(False)
         self.spec = spec
-        self.pixels = block_pixels(self.fast, spec) if device.type == "cpu" and spec.exact else 0
+        self.pixels = block_pixels(self.fast, spec) if device.type == "cpu" else 0  # 0: at once
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(device=self.device, dtype=torch.float32, memory_format=torch.channels_last)

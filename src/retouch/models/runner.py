@@ -23,8 +23,9 @@ class Runner:
     """Runs the network of ``model`` on pictures; the network is prepared once, at construction.
 
     ``device``, ``precision``: see ``pick_device`` and ``prepare``. ``tile``: side of the tiles in input pixels, 'auto'
-    (512, smaller when memory runs out) or 'off'. ``ensemble``: the mean over the eight flips and rotations of each
-    tile (Timofte et al. 2016, section 3.6), at eight times the time. ``compile``: for long jobs, see ``prepare``.
+    (see ``auto_tile``; smaller when memory runs out) or 'off'. ``ensemble``: the mean over the eight flips and
+    rotations of each tile (Timofte et al. 2016, section 3.6), at eight times the time. ``compile``: for long jobs, see
+    ``prepare``.
 
     Colour is met as the card says. ``y``: the network gets the BT.601 luma in studio range, the chroma is interpolated
     by bicubic or left; a grey picture goes in as it is, as in the tables of super-resolution. ``rgb``: a grey picture
@@ -80,6 +81,7 @@ class Runner:
                 scale=scale,
                 multiple=self.spec.multiple // math.gcd(self.spec.multiple, enlarge),
                 on_tile=on_tile,
+                auto=self.auto_tile(scale),
             )
 
     def overlap(self, scale: int) -> int:
@@ -88,9 +90,23 @@ class Runner:
         reach = math.ceil(self.spec.halo / enlarge) + (_REACH if enlarge > 1 else 0)
         return 2 * max(reach, _REACH)
 
+    def auto_tile(self, scale: int) -> int:
+        """Where tile 'auto' starts: ``AUTO_TILE``, or more where the overlap is wide and the network runs in blocks.
+
+        In blocks a tile needs hardly more memory than what goes in and comes out, and what overlaps is work done
+        twice: with 20 overlaps to a tile, a quarter more.
+        """
+        return max(AUTO_TILE, 20 * self.overlap(scale) if self.network.pixels else 0)
+
     def tiles(self, height: int, width: int, scale: int = 1) -> int:
         """How many tiles a picture of this size takes, if memory does not run out."""
-        side = AUTO_TILE if self.tile == "auto" else max(height, width) if self.tile == "off" else int(self.tile)
+        side = (
+            self.auto_tile(scale)
+            if self.tile == "auto"
+            else max(height, width)
+            if self.tile == "off"
+            else int(self.tile)
+        )
         multiple = self.spec.multiple // math.gcd(self.spec.multiple, self._enlargement(scale))
         return math.prod(len(plan(length, side, self.overlap(scale), multiple)) for length in (height, width))
 

@@ -11,8 +11,9 @@ class Spec:
 
     ``halo``: how many input pixels to each side an output value depends on (the receptive field is 2 halo + 1).
     ``multiple``: H and W must be multiples of it. ``enlarged``: for super-resolution, whether the network expects the
-    picture already enlarged to its final size by bicubic interpolation (its own ``scale`` is then 1). ``exact``: whether
-    nothing beyond the halo has an influence; where it is only an estimate, parts of a picture are blended, never cut.
+    picture already enlarged to its final size by bicubic interpolation (its own ``scale`` is then 1). ``exact``:
+    whether nothing beyond the halo has an influence; where it is only an estimate, parts of a picture are blended and
+    never cut.
     """
 
     channels: int

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
+import time
+import uuid
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import distributed
 
+from retouch.image.errors import RetouchError
 from retouch.models.device import pick_device
+
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
+
+
+_PATIENCE = 600.0  # seconds to wait for the other processes
 
 
 @dataclass(frozen=True)
@@ -44,8 +54,42 @@ def join(here: Place, device: str) -> torch.device:
         chosen = torch.device("cuda", here.local % torch.cuda.device_count())
         torch.cuda.set_device(chosen)
     if here.world > 1 and not distributed.is_initialized():
-        distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        from torch.distributed.rendezvous import rendezvous
+
+        store, _, _ = next(rendezvous("env://"))
+        distributed.init_process_group(
+            "nccl" if chosen.type == "cuda" else "gloo", store=_own_part(store, here), rank=here.rank,
+            world_size=here.world,
+        )  # fmt: skip
     return chosen
+
+
+def _own_part(store: Store, here: Place) -> Store:
+    """A part of the store that only the processes alive now write to.
+
+    ``torchrun`` keeps one store over all restarts, and in it the addresses of processes that died. Its count of
+    restarts is each machine's own, so the processes agree on a name by themselves: each asks under a name never used
+    before, the first answers all that ask, the dead as well, until all of the living have said that they heard.
+    """
+    from torch.distributed.distributed_c10d import PrefixStore
+
+    own = uuid.uuid4().hex
+    if not here.chief:
+        store.set(f"asks/{here.rank}", own)
+        answer = store.get(f"answer/{own}").decode()
+        store.set(f"heard/{answer}/{here.rank}", "yes")
+        return PrefixStore(answer, store)
+    missing, until = set(range(1, here.world)), time.monotonic() + _PATIENCE
+    while missing:
+        for rank in sorted(missing):
+            if store.check([f"heard/{own}/{rank}"]):
+                missing.remove(rank)
+            elif store.check([f"asks/{rank}"]):
+                store.set(f"answer/{store.get(f'asks/{rank}').decode()}", own)
+        if time.monotonic() > until:
+            raise RetouchError(f"processes {', '.join(map(str, sorted(missing)))} of {here.world} did not come")
+        time.sleep(0.01)
+    return PrefixStore(own, store)
 
 
 def leave() -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -148,8 +149,10 @@ class Trainer:
         if self.here.world > 1:
             ids = [self.device.index] if self.device.type == "cuda" else None
             for key, network in self.objective.networks.items():
-                # buffers stay each process's own: a critic is called twice before its gradients come
-                self.wrapped[key] = DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", FutureWarning)  # the new name of the option is not in torch 2.6
+                    # buffers stay each process's own: a critic is called twice before its gradients come
+                    self.wrapped[key] = DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
         self.step = 0
         self.shift = 0
         self._portions: Iterator[Batch] | None = None
