@@ -23,7 +23,6 @@ import functools
 import json
 import math
 import platform
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -222,15 +221,12 @@ def _other_runtimes(model: Model, x: Tensor, ways: dict[str, Callable[[], Tensor
     """onnxruntime and OpenCV on the network exported at the size of ``x``, which gives both their best."""
     array = x.numpy()
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "network.onnx"
-            program = torch.onnx.export(
-                copy.deepcopy(model.network), (x,), dynamo=True, opset_version=18, verbose=False,
-                input_names=["input"], output_names=["output"],
-            )  # fmt: skip
-            assert program is not None
-            path.write_bytes(program.model_proto.SerializeToString())
-            data = path.read_bytes()
+        program = torch.onnx.export(
+            copy.deepcopy(model.network), (x,), dynamo=True, opset_version=18, verbose=False,
+            input_names=["input"], output_names=["output"],
+        )  # fmt: skip
+        assert program is not None
+        data = program.model_proto.SerializeToString()
     except ImportError as error:
         notes[RUNTIME] = notes[OPENCV] = f"no {error.name} (pip install 'retouch[bench]')"
         return

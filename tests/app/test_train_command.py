@@ -73,10 +73,10 @@ def test_trains_into_its_folder(here: Path, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     "words",
     [
-        "train tiny.toml run.steps=2 name=other --images photos empty --quiet --run made",
-        "train tiny.toml --images photos empty run.steps=2 name=other --quiet --run made",
-        "train --images photos empty --run made tiny.toml run.steps=2 name=other --quiet",
-        "train tiny.toml run.steps=2 --quiet --images photos name=other --run made",
+        "train tiny.toml run.steps=2 name=other --images photos empty --quiet --folder made",
+        "train tiny.toml --images photos empty run.steps=2 name=other --quiet --folder made",
+        "train --images photos empty --folder made tiny.toml run.steps=2 name=other --quiet",
+        "train tiny.toml run.steps=2 --quiet --images photos name=other --folder made",
     ],
 )
 def test_replaced_values_may_stand_anywhere(here: Path, capsys: pytest.CaptureFixture[str], words: str) -> None:
@@ -107,7 +107,7 @@ def test_a_folder_with_an_equals_sign_is_a_folder(here: Path) -> None:
         ("train tiny.toml network.name=fsrcn --images photos", 2, "unknown network 'fsrcn'; did you mean 'fsrcnn'?"),
         ("train tiny.toml network.start=none.safetensors --images photos", 1, "none.safetensors"),
         ("train tiny.toml run.precision=fp16 --images photos", 2, "fp16 is for CUDA devices only"),
-        ("train tiny.toml --images photos --run tiny.toml", 1, "tiny.toml: cannot make the run folder"),
+        ("train tiny.toml --images photos --folder tiny.toml", 1, "tiny.toml: cannot make the run folder"),
         ("find-lr --images photos", 2, "needs at least 1 RECIPE"),
         ("find-lr tiny.toml --images empty", 1, "empty: no picture there"),
         ("find-lr tiny.toml --images photos --lowest 1 --highest 1", 2, "--lowest 1.0 must be below --highest 1.0"),

@@ -140,3 +140,14 @@ def test_a_listener_ends_it_and_a_wrong_scale_is_refused() -> None:
     for scale in (0, 1, 3, 4):
         with pytest.raises(OptionError, match="2 times larger"):
             runner.run(_picture(), scale)
+
+
+def test_tiles_are_larger_where_the_overlap_is_wide_and_blocks_bound_the_memory() -> None:
+    deep = Runner(_model(_network("dncnn", depth=17), "each"), precision="fp32", tile="auto", device="cpu")
+    assert deep.overlap(1) == 2 * 17
+    assert deep.network.pixels > 0
+    assert deep.auto_tile(1) == 20 * 34
+    # by hand: tiles of 680 advance by 680 - 2 * 34 = 612, so 1224 pixels take two and 1225 take three
+    assert [deep.tiles(300, side) for side in (680, 681, 1224, 1225)] == [1, 2, 2, 3]
+    shallow = Runner(_model(_network("fsrcnn", scale=2)), precision="fp32", tile="auto", device="cpu")
+    assert shallow.auto_tile(2) == 512

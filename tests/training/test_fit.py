@@ -20,11 +20,12 @@ from retouch.networks.build import build
 from retouch.solvers.steps import Step
 from retouch.training import checkpoint
 from retouch.training.data import Samples
-from retouch.training.fit import Result, Trainer, make_network
+from retouch.training.fit import Result
 from retouch.training.objectives.build import OBJECTIVES
 from retouch.training.objectives.supervised import Supervised
 from retouch.training.pictures import find_pictures, load_pictures
 from retouch.training.recipe import TrainingRecipe, read_table
+from retouch.training.trainer import Trainer, make_network
 
 RecipeMaker = Callable[..., TrainingRecipe]
 CRITIC = {"name": "fsrcnn", "arguments": {"scale": 1, "width": 4, "shrunk": 2, "depth": 1}}

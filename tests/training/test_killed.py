@@ -96,7 +96,7 @@ def test_killed_and_called_again(tiny: RecipeMaker, photographs: Path, tmp_path:
             recipe,
             "--images",
             str(photographs),
-            "--run",
+            "--folder",
             str(tmp_path / name),
             "--device",
             "cpu",

@@ -128,7 +128,7 @@ def test_values_of_one_turn(tiny_table: dict[str, Any]) -> None:
 def test_overrides() -> None:
     recipe = read_recipe(
         "fsrcnn-x2",
-        ["run.steps=7", "data.degradation.0.step.0.factor=3", "network.arguments.scale=3", "data.shrink=[1, 0.5]",
+        ["run.steps=7", "data.degradation.0.step.0.factor=3", "network.arguments.scale=3", "data.crop=48", "data.shrink=[1, 0.5]",
          "data.shrink.1=0.75", "run.keep=last", "name='other'", "optimizer.clip_norm=1", "data.flips=false"],
     )  # fmt: skip
     assert (recipe.run.steps, recipe.run.keep, recipe.name) == (7, "last", "other")
@@ -152,7 +152,7 @@ def test_overrides() -> None:
         ("data.degradation.1.step=[]", "data.degradation.1.step: there is no '1'"),
         ("data.degradation.first.step=[]", "there is no 'first'"),
         ("data.shrink.9=1", "data.shrink.9: there is no '9'"),
-        ("data.degradation.0.step.0.factor=5", "a crop of 48 pixels does not divide"),
+        ("data.degradation.0.step.0.factor=5", "a crop of 32 pixels does not divide"),
     ],
 )
 def test_bad_override(text: str, message: str) -> None:

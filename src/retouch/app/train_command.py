@@ -41,7 +41,7 @@ class DataOptions(Options):
 class TrainOptions(DataOptions):
     """The options of ``retouch train``."""
 
-    run: Path | None = option(
+    folder: Path | None = option(
         None, "folder of the run: checkpoint, logs, the weight; by default runs/NAME", metavar="DIR"
     )
     validate: Path | None = option(
@@ -98,7 +98,7 @@ def run(words: list[str]) -> int:
     from retouch.training.distributed import leave, place
     from retouch.training.fit import fit
 
-    folder = options.run if options.run is not None else Path("runs") / recipe.name
+    folder = options.folder if options.folder is not None else Path("runs") / recipe.name
     stop = _Stop()
     with Reporter(1, quiet=options.quiet or not place().chief) as reporter, stop:
         reporter.start(recipe.name)

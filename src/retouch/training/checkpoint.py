@@ -45,7 +45,7 @@ def load(path: Path, identity: dict[str, Any]) -> dict[str, Any]:
         raise RetouchError(f"{path}: written by another version of Retouch; --fresh starts over")
     place = _difference(known, identity, "")
     if place:
-        raise OptionError(f"{path}: is of another run: {place} (--fresh starts over, --run takes another folder)")
+        raise OptionError(f"{path}: is of another run: {place} (--fresh starts over, --folder takes another folder)")
     return state
 
 

@@ -18,9 +18,9 @@ from retouch.image.errors import RetouchError
 from retouch.solvers.steps import Listener, Step
 from retouch.training.data import Samples
 from retouch.training.distributed import join, place
-from retouch.training.fit import Trainer
 from retouch.training.pictures import find_pictures, load_pictures
 from retouch.training.recipe import ScheduleRecipe, TrainingRecipe
+from retouch.training.trainer import Trainer
 
 _SMOOTH = 0.95
 _DIVERGED = 4.0
