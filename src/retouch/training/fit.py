@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -337,7 +338,7 @@ class _Loop:
             architecture=recipe.network.name,
             arguments=recipe.network.arguments,
             recipe=recipe.table(),
-            data=tuple(folder.resolve().name for folder in self.images),
+            data=_named(self.images),
             steps=trainer.step,
             seed=recipe.run.seed,
             trained_on=f"{trainer.here.world} x {_device_name(trainer.device)}",
@@ -350,3 +351,9 @@ class _Loop:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _named(images: Sequence[Path]) -> tuple[str, ...]:
+    """The names of the folders, and how often each was given: a path of somebody's machine is nobody's business."""
+    counted = Counter(folder.resolve().name for folder in images)
+    return tuple(name if times == 1 else f"{name}, {times} times" for name, times in counted.items())
