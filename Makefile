@@ -21,9 +21,10 @@ lint: $(READY)  ## Style and types
 	$(BIN)/ruff format --check src tests examples benchmarks
 	$(BIN)/mypy
 
-bench: $(READY)  ## Speed and quality of the deep prior, as ratios in one run; writes benchmarks/results in ten minutes
+bench: $(READY)  ## Speed and quality of the deep prior, speed of the networks, as ratios in one run; a quarter of an hour
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/deep_prior.py --steps 320 --output benchmarks/results
+	$(BIN)/python benchmarks/inference.py --output benchmarks/results
 
 clean:
 	rm -rf .venv demo
