@@ -128,9 +128,19 @@ def test_values_of_one_turn(tiny_table: dict[str, Any]) -> None:
 def test_overrides() -> None:
     recipe = read_recipe(
         "fsrcnn-x2",
-        ["run.steps=7", "data.degradation.0.step.0.factor=3", "network.arguments.scale=3", "data.crop=48",
-         "data.shrink=[1, 0.5]", "data.shrink.1=0.75", "run.keep=last", "name='other'", "optimizer.clip_norm=1", "data.flips=false"],
-    )  # fmt: skip
+        [
+            "run.steps=7",
+            "data.degradation.0.step.0.factor=3",
+            "network.arguments.scale=3",
+            "data.crop=48",
+            "data.shrink=[1, 0.5]",
+            "data.shrink.1=0.75",
+            "run.keep=last",
+            "name='other'",
+            "optimizer.clip_norm=1",
+            "data.flips=false",
+        ],
+    )
     assert (recipe.run.steps, recipe.run.keep, recipe.name) == (7, "last", "other")
     assert recipe.degradations()[0].scale * 3 == 1
     assert recipe.network.arguments == {"scale": 3, "width": 56, "shrunk": 12, "depth": 4, "initial": "interpolation"}
