@@ -129,6 +129,7 @@ def _torchrun(*words: str) -> list[str]:
 
 
 DRIVER = """
+import os
 import sys
 from pathlib import Path
 from retouch.training.distributed import leave, place
@@ -144,6 +145,8 @@ recipe = read_recipe(folder / "supervised.toml")
 result = fit(recipe, [images], folder / "stopped", device="cpu", workers=0, on_step=asked)
 assert (result.steps, result.finished) == (3, False), result
 leave()
+sys.stdout.flush()
+os._exit(0)  # as the command does
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
@@ -124,7 +125,14 @@ def run(words: list[str]) -> int:
             else:
                 reporter.say(f"{folder}: stopped after {result.steps} steps; the same call goes on from there")
     leave()
-    return 0 if result.finished else 130
+    code = 0 if result.finished else 130
+    if place().world > 1:
+        # everything is written; the threads of the process group can abort the interpreter's own end (seen once in some
+        # forty runs over Gloo), which torchrun would take for a failure and start all processes anew
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def run_find(words: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 import uuid
@@ -93,9 +94,16 @@ def _own_part(store: Store, here: Place) -> Store:
 
 
 def leave() -> None:
-    """Part from the other processes."""
+    """Part from the other processes, once all are done.
+
+    What still holds the group (wrapped networks in reference cycles) goes first: a group that only the end of the
+    interpreter takes down can abort the process, its threads running.
+    """
     if distributed.is_initialized():
+        distributed.barrier()
+        gc.collect()
         distributed.destroy_process_group()
+        gc.collect()
 
 
 def wait() -> None:
