@@ -42,7 +42,7 @@ def test_blocks_give_every_pixel_what_it_depends_on(
 
     y = run_in_blocks(sums, x, spec, pixels)
     assert torch.allclose(y, F.avg_pool2d(x, 2 * halo + 1, stride=1, padding=halo), atol=1e-12)
-    assert len(set(read)) == 1, "blocks of one size: a compiled network is compiled once"
+    assert len(set(read)) == 1, "blocks of one size: memory is used again"
     rows, columns, tall, wide = cut(height, width, halo, multiple, pixels)
     least = 2 * (halo + 2 * multiple) + 12
     if len(read) > 1:

@@ -43,19 +43,17 @@ def resolve_precision(device: torch.device, precision: str) -> torch.dtype:
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
-def prepare(
-    network: nn.Module, device: torch.device, precision: str = "auto", *, compile: bool = False
-) -> PreparedNetwork:
+def prepare(network: nn.Module, device: torch.device, precision: str = "auto") -> PreparedNetwork:
     """A copy of ``network`` ready to run on ``device``; the network itself stays as it is.
 
-    ``network``: has a ``spec`` (``networks.spec.Spec``). ``precision``: one of ``PRECISIONS``. ``compile``: through
-    ``torch.compile``, whose start takes tens of seconds: for long jobs only. Raises ``OptionError`` for an unknown
-    precision. ``auto`` takes bfloat16 only for a network that keeps its precision in it: see ``_keeps_precision``.
+    ``network``: has a ``spec`` (``networks.spec.Spec``). ``precision``: one of ``PRECISIONS``; ``auto`` takes
+    bfloat16 only for a network that keeps its precision in it: see ``_keeps_precision``. Raises ``OptionError`` for an
+    unknown precision. ``torch.compile`` is left alone: it takes a minute or two to start, and blocks reach its speed.
     """
     dtype = resolve_precision(device, precision)
     if precision == "auto" and dtype == torch.bfloat16 and not _keeps_precision(network):
         dtype = torch.float32
-    return PreparedNetwork(network, device, dtype, compile=compile)
+    return PreparedNetwork(network, device, dtype)
 
 
 _ROUNDING = 3.4e-4
@@ -88,7 +86,7 @@ class PreparedNetwork(nn.Module):
     on (``dtype`` says so).
     """
 
-    def __init__(self, network: nn.Module, device: torch.device, dtype: torch.dtype, *, compile: bool = False) -> None:
+    def __init__(self, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__()
         self.dtype = dtype
         self.device = device
@@ -101,18 +99,17 @@ class PreparedNetwork(nn.Module):
         self.exact = _placed(simple, device)
         self.fast = _placed(fast, device)
         # not a submodule: its parameters are those of ``fast`` and would be listed twice
-        self._call: tuple[Any] = (torch.compile(self.fast) if compile else self.fast,)
         self.requires_grad_(False)
         self.spec = spec
         self.pixels = block_pixels(self.fast, spec) if device.type == "cpu" else 0  # 0: at once
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(device=self.device, dtype=torch.float32, memory_format=torch.channels_last)
-        y = self._run(self._call[0], x)
+        y = self._run(self.fast, x)
         if self.dtype != torch.float32 and _suspicious(x, y):
             again = self._run(self.exact, x)
             if not _suspicious(x, again):
-                self.dtype, self.fast, self._call = torch.float32, self.exact, (self.exact,)
+                self.dtype, self.fast = torch.float32, self.exact
             return again
         return y
 

@@ -24,8 +24,7 @@ class Runner:
 
     ``device``, ``precision``: see ``pick_device`` and ``prepare``. ``tile``: side of the tiles in input pixels, 'auto'
     (see ``auto_tile``; smaller when memory runs out) or 'off'. ``ensemble``: the mean over the eight flips and
-    rotations of each tile (Timofte et al. 2016, section 3.6), at eight times the time. ``compile``: for long jobs, see
-    ``prepare``.
+    rotations of each tile (Timofte et al. 2016, section 3.6), at eight times the time.
 
     Colour is met as the card says. ``y``: the network gets the BT.601 luma in studio range, the chroma is interpolated
     by bicubic or left; a grey picture goes in as it is, as in the tables of super-resolution. ``rgb``: a grey picture
@@ -47,7 +46,6 @@ class Runner:
         precision: str = "auto",
         tile: int | str = "auto",
         ensemble: bool = False,
-        compile: bool = False,
     ) -> None:
         spec = model.network.spec
         assert isinstance(spec, Spec)
@@ -59,7 +57,7 @@ class Runner:
             )
         self.card, self.spec, self.tile, self.ensemble = model.card, spec, tile, ensemble
         self.device = pick_device(device)
-        self.network = prepare(model.network, self.device, precision, compile=compile)
+        self.network = prepare(model.network, self.device, precision)
 
     def run(self, pixels: Tensor, scale: int = 1, on_tile: OnTile | None = None) -> Tensor:
         """The picture that the network makes of ``pixels``.
