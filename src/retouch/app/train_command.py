@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
@@ -121,7 +122,8 @@ def run(words: list[str]) -> int:
         )
         if place().chief:
             if result.finished:
-                reporter.say(f"{result.weight}: {result.steps} steps, best validation {result.psnr:.3f} dB")
+                found = "" if math.isnan(result.psnr) else f", best validation {result.psnr:.3f} dB"
+                reporter.say(f"{result.weight}: {result.steps} steps{found}")
             else:
                 reporter.say(f"{folder}: stopped after {result.steps} steps; the same call goes on from there")
     leave()
