@@ -96,6 +96,16 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a recipe's file, of a damage or of a training; ``OptionError`` names the file and the reason."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OptionError(f"{path}: cannot read the recipe: {error.strerror or error}") from error
+    except ValueError as error:  # malformed TOML, and bytes that are not UTF-8
+        raise OptionError(f"{path}: not a TOML file: {error}") from error
+
+
 @dataclass(frozen=True)
 class Range:
     """A number drawn uniformly from ``low`` to ``high``; a whole one, both ends included, if ``whole``."""
@@ -183,13 +193,7 @@ class Recipe(Degradation):
             if source not in recipe_names():
                 raise OptionError(unknown("recipe", source, recipe_names()))
             path = FOLDER / f"{source}.toml"
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise OptionError(f"{path}: cannot read the recipe: {error.strerror or error}") from error
-        except ValueError as error:  # malformed TOML, and bytes that are not UTF-8
-            raise OptionError(f"{path}: not a TOML file: {error}") from error
-        return cls.from_table({"name": path.stem} | table, str(path))
+        return cls.from_table({"name": path.stem} | read_toml(path), str(path))
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any], where: str = "recipe") -> Recipe:

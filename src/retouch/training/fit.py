@@ -163,6 +163,7 @@ class _Loop:
         self.best: dict[str, Any] = {"psnr": -math.inf, "step": 0, "weights": {}}
         self.returns = 0
         self.seconds = 0.0  # of earlier lives of the run
+        self.spent = 0.0  # of all of them, as the checkpoint has it
 
     def run_all(self, fresh: bool) -> Result:
         trainer = self.trainer
@@ -302,10 +303,12 @@ class _Loop:
         seconds = self.seconds + (time.monotonic() - began if began is not None else 0)
         extra = {"identity": self.identity, "best": self.best, "returns": self.returns, "seconds": seconds}
         checkpoint.save(self.file, state | extra)
+        self.spent = seconds
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.trainer.load_state_dict(state)
         self.best, self.returns, self.seconds = state["best"], state["returns"], state["seconds"]
+        self.spent = self.seconds
 
     def _tell(
         self,
@@ -331,7 +334,6 @@ class _Loop:
         weights = trainer.best_product.state_dict()
         if recipe.run.keep == "best" and self.best["weights"]:
             weights = self.best["weights"]
-        state = checkpoint.load(self.file, self.identity)
         said = {field.name: getattr(recipe.card, field.name) for field in dataclasses.fields(recipe.card)}
         card = Card(
             name=recipe.name,
@@ -342,7 +344,7 @@ class _Loop:
             steps=trainer.step,
             seed=recipe.run.seed,
             trained_on=f"{trainer.here.world} x {_device_name(trainer.device)}",
-            hours=round(state["seconds"] / 3600, 2),
+            hours=round(self.spent / 3600, 2),
             parameters=count_parameters(trainer.product),
             **said,
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from retouch.degradations.recipe import Recipe
+from retouch.degradations.recipe import Recipe, read_toml
 from retouch.image.errors import OptionError, unknown
 from retouch.models.card import COLOURS
 from retouch.training import tables
@@ -219,12 +219,7 @@ def read_recipe(source: str | Path, overrides: Sequence[str] = ()) -> TrainingRe
         if str(source) not in recipe_names():
             raise OptionError(unknown("training recipe", str(source), recipe_names()))
         path = FOLDER / f"{source}.toml"
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise OptionError(f"{path}: cannot read the recipe: {error.strerror or error}") from error
-    except ValueError as error:  # malformed TOML, and bytes that are not UTF-8
-        raise OptionError(f"{path}: not a TOML file: {error}") from error
+    table = read_toml(path)
     for text in overrides:
         _override(table, text)
     return read_table({"name": path.stem} | table, path.stem)

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from retouch.losses.adversarial import adversarial_loss
 from retouch.training.data import Batch
-from retouch.training.objectives.base import Networks, Objective, Turn, crop_border
-from retouch.training.objectives.supervised import WeightedLosses
+from retouch.training.objectives.base import Networks, Turn, crop_border
+from retouch.training.objectives.supervised import Supervised
 
 
-class Adversarial(Objective):
+class Adversarial(Supervised):
     """A generator's turn: ``losses`` + ``weight`` times the adversarial loss; then the critic's, on the same output.
 
     ``losses`` and ``border`` as for ``Supervised``. ``kind``: "standard", "least-squares" or "wasserstein".
@@ -34,11 +34,11 @@ class Adversarial(Objective):
         kind: str = "standard",
         border: int = 0,
     ) -> None:
+        super().__init__(network, features=features, losses=losses, border=border)
         self.networks = {"generator": network, "critic": critic}
         self.product = "generator"
         self.turns = (Turn("generator", ("generator",)), Turn("critic", ("critic",)))
-        self.losses, self.border, self.weight = WeightedLosses(losses, features), border, weight
-        self.adversarial = adversarial_loss(kind)
+        self.weight, self.adversarial = weight, adversarial_loss(kind)
         self._made: list[Tensor] = []
 
     def loss(self, turn: str, batch: Batch, networks: Networks) -> dict[str, Tensor]:
@@ -52,11 +52,3 @@ class Adversarial(Objective):
         made = self._made.pop(0)  # the portions of a step come in the same order in both turns
         loss = self.adversarial.critic(networks["critic"](target).float(), networks["critic"](made).float())
         return {"loss": loss}
-
-    def predict(self, network: nn.Module, batch: Batch) -> Tensor:
-        made: Tensor = network(batch["input"])
-        return made
-
-    def to(self, device: Any) -> None:
-        super().to(device)
-        self.losses.to(device)
