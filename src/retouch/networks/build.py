@@ -19,6 +19,7 @@ NETWORKS: dict[str, str] = {
     "srresnet": "retouch.networks.srresnet:SRResNet",
     "srgan-discriminator": "retouch.networks.srresnet:Discriminator",
     "dncnn": "retouch.networks.dncnn:DnCNN",
+    "unet": "retouch.networks.unet:UNet",
 }
 """Every architecture a recipe or a card may name: name -> module and class."""
 

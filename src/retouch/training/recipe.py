@@ -26,12 +26,14 @@ FOLDER = Path(__file__).parent / "recipes"
 class NetworkRecipe:
     """A network of ``networks.build``, its arguments, and the weight it starts from (name or file), if any.
 
+    ``encoder``: feature weights (``models.features``) that the network's ``encoder`` begins with, before ``start``.
     ``partly``: tensors that do not fit (another scale's deconvolution) keep their fresh values instead of an error.
     ``frozen``: beginnings of the names of parameters that stay as they are.
     """
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    encoder: str | None = None
     start: str | None = None
     partly: bool = False
     frozen: tuple[str, ...] = ()

@@ -45,6 +45,8 @@ def load_features(name: str) -> nn.Module:
 def make_network(recipe: NetworkRecipe) -> nn.Module:
     """The network of a recipe, started from the weight it names, with what is frozen marked so."""
     network = build(recipe.name, recipe.arguments)
+    if recipe.encoder is not None and recipe.start is None:
+        _start_encoder(network, recipe)
     if recipe.start is not None:
         from retouch.models.catalogue import find
 
@@ -61,6 +63,21 @@ def make_network(recipe: NetworkRecipe) -> nn.Module:
         if name.startswith(recipe.frozen) and recipe.frozen:
             parameter.requires_grad_(False)
     return network
+
+
+def _start_encoder(network: nn.Module, recipe: NetworkRecipe) -> None:
+    """Put the feature weights that the recipe names into ``network.encoder``, as many stages as that has."""
+    from retouch.models.features import feature_weights
+    from retouch.models.load import load_state
+
+    assert recipe.encoder is not None
+    encoder = getattr(network, "encoder", None)
+    if not isinstance(encoder, nn.Module):
+        raise OptionError(f"recipe: network.encoder: {recipe.name} has no encoder")
+    own = encoder.state_dict()
+    given = {key: value for key, value in feature_weights(recipe.encoder).items() if key in own}
+    counters = {key: value for key, value in own.items() if not value.ndim}  # of batches seen, which no file keeps
+    load_state(encoder, given | counters, f"recipe: network.encoder: {recipe.encoder}")
 
 
 class Trainer:
