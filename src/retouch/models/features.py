@@ -168,8 +168,9 @@ def feature_weights(
     """The convolutions of ``name`` in float32, under torchvision's keys (``features.0.weight``, ``conv1.weight``).
 
     Those of EfficientNet-Lite0 have the keys of ``networks.efficientnet``. ``folder``: looked into first. A file that
-    is not here is downloaded once, or made from the published file where that was put by hand. Raises ``OptionError`` for an unknown name, ``RetouchError`` for a file that does not fit and
-    where there is none to be had (it says where to put which), and ``Cancelled``.
+    is not here is downloaded once, or made from the published file where that was put by hand. Raises ``OptionError``
+    for an unknown name, ``RetouchError`` for a file that does not fit and where there is none to be had (it says where
+    to put which), and ``Cancelled``.
     """
     path = feature_path(name, folder)
     if path is None:
