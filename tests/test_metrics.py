@@ -1,4 +1,4 @@
-"""PSNR and SSIM against hand-computed values, scikit-image and the published rows of the bicubic baseline."""
+"""Metrics against hand-computed values, scikit-image and the published rows of the bicubic baseline."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skimage.color
 import skimage.data
 import torch
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ from retouch.image.color import grey, luma
 from retouch.image.files import open_image
 from retouch.image.image import Image
 from retouch.image.resize import bicubic, resize
-from retouch.metrics import psnr, ssim
+from retouch.metrics import chroma_error, colourfulness, psnr, ssim
 
 
 def _there_and_back(x: Tensor, scale: int) -> Tensor:
@@ -222,3 +223,42 @@ def test_ssim_needs_its_window(height: int, width: int, shave: int) -> None:
     x = torch.rand(1, height, width)
     with pytest.raises(ValueError, match="at least 11x11"):
         ssim(x, x, shave=shave)
+
+
+# -- colour
+
+
+def test_chroma_error_is_the_distance_in_ab_that_scikit_image_finds() -> None:
+    first, second = (torch.rand(3, 9, 11, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    labs = [skimage.color.rgb2lab(x.permute(1, 2, 0).double().numpy()) for x in (first, second)]
+    expected = np.sqrt(((labs[0] - labs[1])[..., 1:] ** 2).sum(-1)).mean()
+    assert chroma_error(first, Image(second)) == pytest.approx(expected, abs=1e-3)
+    assert chroma_error(first, first) == 0
+    assert chroma_error(grey(first), first) == pytest.approx(
+        np.hypot(labs[0][..., 1], labs[0][..., 2]).mean(), abs=0.02
+    )
+    with pytest.raises(ValueError, match="differ in size"):
+        chroma_error(first, second[:, 1:])
+
+
+def test_colourfulness_by_hand() -> None:
+    assert colourfulness(torch.full((1, 4, 5), 0.3)) == 0
+    # pure red everywhere: R - G = 255, (R + G) / 2 - B = 127.5, no deviation
+    red = torch.tensor([1.0, 0, 0]).view(3, 1, 1).expand(3, 4, 4)
+    assert colourfulness(red) == pytest.approx(0.3 * math.hypot(255, 127.5))
+    # half red, half green: the means are 0 and 127.5, the deviations 255 and 0
+    both = torch.cat([red, torch.tensor([0, 1.0, 0]).view(3, 1, 1).expand(3, 4, 4)], dim=2)
+    assert colourfulness(Image(both.contiguous())) == pytest.approx(255 + 0.3 * 127.5)
+
+
+@given(seed=st.integers(0, 99))
+def test_colour_metrics_do_not_depend_on_strips(seed: int) -> None:
+    from retouch import metrics
+
+    first, second = torch.rand(2, 3, 13, 7, generator=torch.Generator().manual_seed(seed)).unbind()
+    whole = chroma_error(first, second), colourfulness(first)
+    before, metrics._STRIP_PIXELS = metrics._STRIP_PIXELS, 14
+    try:
+        assert (chroma_error(first, second), colourfulness(first)) == pytest.approx(whole, rel=1e-9)
+    finally:
+        metrics._STRIP_PIXELS = before

@@ -89,3 +89,14 @@ def test_inference_benchmark_compares_the_ways_of_running_a_network(
         assert row["difference"] < (1e-4 if row["dtype"] == "float32" else 0.05), way
         assert row["times_eager"] * row["seconds"] == pytest.approx(ways[next(iter(ways))]["seconds"])
     assert (tmp_path / "inference.md").read_text().count("| fsrcnn-x2 (48x40) |") == len(ways)
+
+
+def test_damages_draws_a_picture_and_nine_damages_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "damages.jpg"
+    script = _script("examples/damages.py", monkeypatch, str(target), "--side", "64", "--cell", "64")
+    script.main()
+    sheet = retouch.open(target)
+    assert sheet.width > 5 * 64
+    assert sheet.height > 2 * 64
+    assert target.stat().st_size < 200_000
+    assert len(set(script.RECIPES)) == 9

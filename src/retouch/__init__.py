@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from retouch.image.image import Image
     from retouch.metrics import psnr, ssim
     from retouch.solvers.steps import Step
+    from retouch.tasks.colorize import colorize
     from retouch.tasks.compare import compare
     from retouch.tasks.degrade import degrade
     from retouch.tasks.dejpeg import dejpeg
     from retouch.tasks.denoise import denoise
     from retouch.tasks.inpaint import inpaint
+    from retouch.tasks.invented import invented
     from retouch.tasks.relight import relight
+    from retouch.tasks.restore import diagnose, restore
     from retouch.tasks.upscale import upscale
 
     __version__: str
@@ -37,16 +40,20 @@ _HOMES = {
     "PictureError": "retouch.image.errors",
     "RetouchError": "retouch.image.errors",
     "Step": "retouch.solvers.steps",
+    "colorize": "retouch.tasks.colorize",
     "compare": "retouch.tasks.compare",
     "degrade": "retouch.tasks.degrade",
     "dejpeg": "retouch.tasks.dejpeg",
     "denoise": "retouch.tasks.denoise",
+    "diagnose": "retouch.tasks.restore",
     "evaluate": "retouch.evaluation.protocol",
     "inpaint": "retouch.tasks.inpaint",
+    "invented": "retouch.tasks.invented",
     "open": "retouch.image.files:open_image",
     "open_mask": "retouch.image.files",
     "psnr": "retouch.metrics",
     "relight": "retouch.tasks.relight",
+    "restore": "retouch.tasks.restore",
     "save": "retouch.image.files",
     "ssim": "retouch.metrics",
     "upscale": "retouch.tasks.upscale",
@@ -59,16 +66,20 @@ __all__ = [
     "RetouchError",
     "Step",
     "__version__",
+    "colorize",
     "compare",
     "degrade",
     "dejpeg",
     "denoise",
+    "diagnose",
     "evaluate",
     "inpaint",
+    "invented",
     "open",
     "open_mask",
     "psnr",
     "relight",
+    "restore",
     "save",
     "ssim",
     "upscale",

@@ -1,4 +1,4 @@
-"""PSNR and SSIM, with the convention in the signature.
+"""PSNR and SSIM, with the convention in the signature; LPIPS; colour.
 
 Tables of super-resolution papers are made by ``channel="y", quantize=True, shave=scale``; those of denoising papers by
 the defaults, on values in [0, 1] without rounding.
@@ -6,16 +6,20 @@ the defaults, on values in [0, 1] without rounding.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from retouch.image.color import luma
+from retouch.image.color import luma, rgb_to_lab
 from retouch.image.image import Image
+
+if TYPE_CHECKING:
+    from retouch.losses.lpips import LPIPS
 
 _WINDOW, _SIGMA, _K1, _K2 = 11, 1.5, 0.01, 0.03
 _STRIP_PIXELS = 1 << 20  # worked on at once: a picture of 60 megapixels in float64 would take gigabytes
@@ -123,3 +127,82 @@ def _values(x: Tensor, channel: str, quantize: bool) -> Tensor:
         if quantize:
             x = x.round()
     return x
+
+
+def lpips(a: Image | Tensor, b: Image | Tensor, measure: nn.Module | None = None) -> float:
+    """Perceptual distance of two pictures (Zhang et al., CVPR 2018), 0 for equal ones: ``losses.lpips.LPIPS``.
+
+    ``a``, ``b``: as of ``psnr``; clipped to [0, 1], and grey is repeated. ``measure``: an ``LPIPS``; by default VGG16
+    with the weights of ``models.features``, on the CPU, kept for the next call. Raises ``ValueError`` if sizes differ,
+    ``OptionError`` for a side under 16 pixels, ``RetouchError`` where VGG16's weights are not to be had.
+    """
+    planes = [_colour(picture).clamp(0, 1)[None] for picture in (a, b)]
+    if planes[0].shape != planes[1].shape:
+        raise ValueError(f"pictures differ in size: {tuple(planes[0].shape[2:])} and {tuple(planes[1].shape[2:])}")
+    chosen = load_lpips() if measure is None else measure
+    buffer = next(chosen.buffers())
+    with torch.inference_mode():
+        return float(chosen(*(plane.to(buffer.device) for plane in planes)))
+
+
+@functools.cache
+def load_lpips(device: str = "cpu") -> LPIPS:
+    """LPIPS over VGG16 with its weights, made once for a device. Raises ``RetouchError`` as ``feature_weights``."""
+    from retouch.losses.lpips import LPIPS
+    from retouch.models.features import feature_weights
+    from retouch.models.load import load_state
+    from retouch.networks.vgg import VGGFeatures
+
+    network = VGGFeatures(16)
+    load_state(network, feature_weights("vgg16"), "weights of vgg16")
+    return LPIPS(network).to(device)
+
+
+def chroma_error(a: Image | Tensor, b: Image | Tensor) -> float:
+    """The mean over the pixels of the Euclidean distance of two colour pictures in the a b plane of CIE L*a*b*.
+
+    ``a``, ``b``: Images of sRGB, or tensors ``(C, H, W)`` or ``(1, C, H, W)`` in [0, 1]; C = 1 counts as grey. The
+    error of leaving a picture grey is ``chroma_error(grey, picture)``. Raises ``ValueError`` if sizes differ.
+    """
+    planes = [_colour(picture) for picture in (a, b)]
+    if planes[0].shape != planes[1].shape:
+        raise ValueError(f"pictures differ in size: {tuple(planes[0].shape[1:])} and {tuple(planes[1].shape[1:])}")
+    total = 0.0
+    _, height, width = planes[0].shape
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        first, second = (rgb_to_lab(x[:, top : top + rows].double().clamp(0, 1))[1:] for x in planes)
+        total += float((first - second).square().sum(0).sqrt().sum())
+    return total / (height * width)
+
+
+def colourfulness(a: Image | Tensor) -> float:
+    """How colourful a picture looks: 0 for grey, about 15 slightly, 45 averagely, 82 highly, 109 extremely.
+
+    ``sigma + .3 mu`` of the opponent planes ``R - G`` and ``(R + G) / 2 - B`` on the 0..255 scale, joined by the root
+    of the sum of squares. ``a``: as in ``chroma_error``. Hasler, Suesstrunk, "Measuring Colourfulness in Natural
+    Images", SPIE Human Vision and Electronic Imaging 2003, section 7.
+    """
+    x = _colour(a)
+    _, height, width = x.shape
+    count = height * width
+    sums, squares = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        red, green, blue = x[:, top : top + rows].double() * 255
+        opponents = torch.stack((red - green, (red + green) / 2 - blue)).flatten(1)
+        sums += opponents.sum(1)
+        squares += opponents.square().sum(1)
+    mean = sums / count
+    variance = (squares / count - mean.square()).clamp(min=0)
+    return float(variance.sum().sqrt() + 0.3 * mean.square().sum().sqrt())
+
+
+def _colour(picture: Image | Tensor) -> Tensor:
+    """``(3, H, W)`` on the CPU; grey is repeated."""
+    x = picture.pixels if isinstance(picture, Image) else picture
+    if x.ndim == 4 and x.shape[0] == 1:
+        x = x[0]
+    if x.ndim != 3 or x.shape[0] not in (1, 3):
+        raise ValueError(f"takes (1, H, W) or (3, H, W), got {tuple(x.shape)}")
+    return x.detach().cpu().expand(3, -1, -1)

@@ -81,6 +81,28 @@ def test_random_quality_is_drawn_from_the_generator(astronaut: torch.Tensor) -> 
     assert any(torch.equal(one, six) for one in y)
 
 
+def test_random_subsampling_is_either(astronaut: torch.Tensor) -> None:
+    y = RandomJpeg(20, 20, "random")(astronaut.expand(12, -1, -1, -1), torch.Generator().manual_seed(0))
+    either = [Jpeg(20, subsampling)(astronaut)[0] for subsampling in ("4:2:0", "4:4:4")]
+    found = [[torch.equal(one, known) for known in either].index(True) for one in y]
+    assert set(found) == {0, 1}
+
+
+def test_the_second_jpeg_has_its_blocks_elsewhere(astronaut: torch.Tensor) -> None:
+    once = Jpeg(15)(astronaut)
+    assert torch.equal(Jpeg(15)(once), Jpeg(15)(once))
+    again = [RandomJpeg(15, 15, twice=1)(astronaut, torch.Generator().manual_seed(seed)) for seed in range(4)]
+    for y in again:
+        assert y.shape == astronaut.shape
+        # on the old grid a second JPEG of the same quality changes next to nothing, on another it blurs the steps
+        assert float((y - once).abs().mean()) > 2 * float((Jpeg(15)(once) - once).abs().mean())
+        assert float((y - astronaut).square().mean()) < 2 * float((once - astronaut).square().mean())
+    assert not torch.equal(again[0], again[1])
+    seldom = RandomJpeg(15, 15, twice=0.5)(astronaut.expand(16, -1, -1, -1), torch.Generator().manual_seed(1))
+    assert 3 < sum(torch.equal(one, once[0]) for one in seldom) < 13
+    assert RandomJpeg(twice=1)(astronaut[..., :1, :1]).shape == (1, 3, 1, 1)
+
+
 def test_bad_input_is_refused() -> None:
     with pytest.raises(OptionError, match="quality must be at least 1 and at most 100, not 0"):
         Jpeg(0)

@@ -1,11 +1,11 @@
-"""Brightness, contrast and gamma by hand."""
+"""Brightness, contrast, gamma and grey by hand."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from retouch.degradations.light import Brightness, Contrast, Gamma
+from retouch.degradations.light import Brightness, Contrast, Gamma, Grey
 from retouch.image.errors import OptionError
 
 X = torch.tensor([[[[0.0, 0.25, 0.5, 1.0]]]])
@@ -18,6 +18,14 @@ def test_by_hand() -> None:
     torch.testing.assert_close(Contrast(3)(X), torch.tensor([[[[0.0, 0.0, 0.5, 1.0]]]]))
     torch.testing.assert_close(Gamma(2)(X), torch.tensor([[[[0.0, 0.0625, 0.25, 1.0]]]]))
     torch.testing.assert_close(Gamma(0.5)(X), torch.tensor([[[[0.0, 0.5, 0.5**0.5, 1.0]]]]))
+
+
+def test_grey_by_hand() -> None:
+    x = torch.tensor([1.0, 0.5, 0.25])[:, None, None].expand(1, 3, 2, 2).clone()
+    torch.testing.assert_close(Grey()(x), torch.full((1, 3, 2, 2), 0.299 + 0.5 * 0.587 + 0.25 * 0.114))
+    assert torch.equal(Grey()(X), X)
+    a, b = (torch.rand((2, 3, 4, 5), dtype=torch.float64) for _ in range(2))
+    torch.testing.assert_close((Grey()(a) * b).sum(), (a * Grey().adjoint(b)).sum())
 
 
 def test_one_changes_nothing() -> None:

@@ -20,6 +20,7 @@ RANDOM: list[RandomMask] = [
     Holes(),
     Holes(shape="ellipse"),
     Holes(shape="rectangle"),
+    Holes(shape="stroke"),
     Scratches(),
     Scratches(fill=1.0),
 ]
@@ -129,3 +130,60 @@ def test_bad_parameters_are_named() -> None:
         Holes(1, 0.3, 0.1)
     with pytest.raises(OptionError, match="count must be a whole number"):
         Scratches(2.5)  # type: ignore[arg-type]
+
+
+def test_fills_by_word() -> None:
+    x = torch.rand((1, 3, 40, 50), generator=seeded(9)) * 0.5 + 0.2
+    mask = Holes(3, 0.2, 0.4).mask((40, 50), seeded(1))
+    lost = mask[0] == 0
+    assert lost.sum() > 30
+
+    def filled(fill: str, seed: int = 0) -> torch.Tensor:
+        y = FixedMask(mask, fill)(x, seeded(seed))
+        assert torch.equal(y[..., ~lost], x[..., ~lost])
+        return y[0, :, lost]
+
+    assert (filled("black") == 0).all()
+    assert (filled("white") == 1).all()
+    torch.testing.assert_close(filled("mean")[:, 0], x[0, :, ~lost].mean(1))
+    colour = filled("colour")
+    assert (colour == colour[:, :1]).all()
+    assert len(colour[:, 0].unique()) == 3
+    assert not torch.equal(colour, filled("colour", 1))
+    noise = filled("noise")
+    assert len(noise.unique()) > 0.9 * noise.numel()
+    whites = [bool((filled("random", seed) == 1).all()) for seed in range(60)]
+    assert 3 < sum(whites) < 30  # a fifth
+    assert not FixedMask(mask, "black").linear
+    # a picture of which nothing is kept has no mean
+    assert (FixedMask(torch.zeros(4, 4), "mean")(torch.rand(1, 3, 4, 4)) == 0.5).all()
+
+
+def test_each_picture_of_a_batch_gets_its_own_fill() -> None:
+    y = Holes(1, 1.0, 1.0, "rectangle", "colour")(torch.zeros((5, 3, 20, 20)), seeded())
+    assert len({tuple(one.amax((1, 2)).tolist()) for one in y}) == 5
+
+
+def test_a_stroke_is_thin_and_of_the_area_of_its_square() -> None:
+    from skimage.measure import label, regionprops
+
+    areas, slender = [], []
+    for seed in range(40):
+        lost = 1 - Holes(1, 0.1, 0.1, "stroke").mask((400, 400), seeded(seed))[0]
+        rim = torch.cat((lost[0], lost[-1], lost[:, 0], lost[:, -1]))
+        if rim.any():
+            continue
+        labels, number = label(lost.numpy() > 0, return_num=True)
+        assert number == 1
+        areas.append(float(lost.sum()))
+        slender.append(regionprops(labels)[0].solidity)
+    assert len(areas) > 20
+    assert 0.7 * 40**2 < sum(areas) / len(areas) < 1.1 * 40**2  # it crosses itself here and there
+    assert sum(slender) / len(slender) < 0.75
+
+
+def test_bad_fills_are_named() -> None:
+    with pytest.raises(OptionError, match="did you mean 'noise'"):
+        Holes(fill="nose")
+    with pytest.raises(OptionError, match="fill must be at least 0 and at most 1"):
+        RandomPixels(fill=1.5)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import math
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import torch
 
-from retouch.degradations import blur, geometry, jpeg, light, mask, noise, overlay, resample
+from retouch.degradations import blur, geometry, jpeg, light, mask, noise, overlay, resample, thumbnail, words
 from retouch.degradations.base import Chain, Degradation, Identity
 from retouch.degradations.jpeg import Jpeg
 from retouch.degradations.noise import GaussianNoise
@@ -144,7 +145,7 @@ def test_known_names() -> None:
 
 def test_every_public_degradation_is_a_kind() -> None:
     """Those that need the picture's own mask or layer, and the two that only others derive from, cannot be."""
-    modules = (blur, geometry, jpeg, light, mask, noise, overlay, resample)
+    modules = (blur, geometry, jpeg, light, mask, noise, overlay, resample, thumbnail, words)
     classes = {
         value
         for module in modules
@@ -155,6 +156,34 @@ def test_every_public_degradation_is_a_kind() -> None:
     assert classes - apart == set(KINDS.values())
     for kind, known in KINDS.items():
         assert kind.replace("_", "") == known.__name__.lower()
+
+
+def test_a_number_that_may_be_a_word_takes_a_range_too() -> None:
+    table = {"step": [{"kind": "holes", "fill": [0.2, 0.3], "count": 1, "smallest": 0.5, "largest": 0.5}]}
+    fills = {float(y) for y in Recipe.from_table(table)(torch.ones((8, 1, 9, 9)), seeded()).amin((1, 2, 3))}
+    assert len(fills) == 8
+    assert all(0.2 <= fill <= 0.3 for fill in fills)
+    with pytest.raises(OptionError, match="did you mean 'noise'"):
+        Recipe.from_table({"step": [{"kind": "holes", "fill": {"choice": [0.5, "nose"]}}]})
+    with pytest.raises(OptionError, match="fill must be at least 0 and at most 1, not 2"):
+        Recipe.from_table({"step": [{"kind": "holes", "fill": [0.5, 2]}]})
+
+
+def test_the_test_damages_do_not_depend_on_chance() -> None:
+    """What the yardsticks state of them; a call without a generator gives the same damage every time."""
+    from skimage import data
+
+    photo = torch.from_numpy(data.astronaut()[:256, 60:316].copy()).permute(2, 0, 1)[None] / 255
+    changed = {}
+    for name in ("text", "holes", "jpeg", "noise", "blur"):
+        recipe = Recipe.read(f"damage-{name}")
+        assert recipe.seed is not None
+        y = recipe(photo)
+        assert torch.equal(recipe(photo), y)
+        changed[name] = float((y != photo).any(1).float().mean())
+        assert 18 < -10 * math.log10(float((y - photo).square().mean())) < 35
+    assert 0.09 < changed["text"] < 0.13
+    assert 0.01 < changed["holes"] < 0.25
 
 
 @pytest.mark.parametrize(

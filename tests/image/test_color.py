@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from retouch.image.color import grey, lab_to_rgb, luma, rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
+from retouch.image.color import grey, luma, rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
 
 
 def _photo() -> Tensor:
@@ -61,7 +61,6 @@ def test_lab_is_that_of_scikit_image() -> None:
     array = photo.permute(1, 2, 0).numpy()
     ours = rgb_to_lab(photo)
     assert np.allclose(ours.permute(1, 2, 0).numpy(), skimage.color.rgb2lab(array), atol=1e-3)
-    assert np.allclose(lab_to_rgb(ours).permute(1, 2, 0).numpy(), array, atol=1e-4)
 
 
 def test_lab_of_white_grey_and_red() -> None:
@@ -75,10 +74,9 @@ def test_lab_of_white_grey_and_red() -> None:
 def test_conversions_undo_each_other(rgb: tuple[float, float, float]) -> None:
     pixel = _pixel(*rgb)
     assert torch.allclose(ycbcr_to_rgb(rgb_to_ycbcr(pixel)), pixel, atol=1e-9)
-    assert torch.allclose(lab_to_rgb(rgb_to_lab(pixel)), pixel, atol=1e-3)  # the constants of CIE 15 are rounded
 
 
-@pytest.mark.parametrize("function", [rgb_to_ycbcr, ycbcr_to_rgb, rgb_to_lab, lab_to_rgb, luma, grey])
+@pytest.mark.parametrize("function", [rgb_to_ycbcr, ycbcr_to_rgb, rgb_to_lab, luma, grey])
 @pytest.mark.parametrize("shape", [(3, 1, 1), (3, 4, 5), (2, 3, 4, 5), (2, 2, 3, 4, 5)])
 def test_any_leading_dimensions_and_dtypes(function: object, shape: tuple[int, ...]) -> None:
     x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
@@ -89,10 +87,9 @@ def test_any_leading_dimensions_and_dtypes(function: object, shape: tuple[int, .
     assert torch.allclose(result.reshape(flat.shape), flat, atol=1e-5)
 
 
-@pytest.mark.parametrize("function", [rgb_to_ycbcr, ycbcr_to_rgb, rgb_to_lab, lab_to_rgb, luma, grey])
+@pytest.mark.parametrize("function", [rgb_to_ycbcr, ycbcr_to_rgb, rgb_to_lab, luma, grey])
 def test_gradients(function: object) -> None:
     x = torch.rand(3, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 0.8 + 0.1
-    x = rgb_to_lab(x) if function is lab_to_rgb else x
     assert torch.autograd.gradcheck(function, x.requires_grad_())  # type: ignore[arg-type]
 
 

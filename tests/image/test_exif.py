@@ -178,3 +178,26 @@ def test_a_thumbnail_that_pillow_finds_is_gone() -> None:
     assert orientation == 6
     assert cleaned is not None
     assert THUMBNAIL[2:-2] not in cleaned
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("after", [b"", b"x"])
+def test_software_is_named_behind_everything_else(order: str, after: bytes) -> None:
+    before = exif.clean(block(order, after=b"MakerNote" + after))[0]
+    named = exif.with_software(before, "Retouch 1")
+    assert named[8 : len(before)] == before[8:], "nothing that an offset points to has moved"
+    reader = PIL.Image.Exif()
+    reader.load(named)
+    assert dict(reader) == {271: "Abc", 274: 1, 305: "Retouch 1"}
+    assert exif.with_software(named, "Another") == named, "the first name stays"
+
+
+def test_software_of_a_few_letters_and_of_a_full_block() -> None:
+    reader = PIL.Image.Exif()
+    reader.load(exif.with_software(block("<"), "R"))
+    assert reader[305].rstrip("\0") == "R"
+    full = block("<", after=bytes(65527 - len(block("<"))))
+    assert exif.with_software(full, "Retouch 1") == full, "a JPEG could no longer hold it"
+    for data in (b"", b"II*\0", block("<")[:9]):
+        with pytest.raises(MalformedError):
+            exif.with_software(data, "R")

@@ -58,7 +58,7 @@ def test_json_round_trip(card: Card) -> None:
 def test_unknown_keys_are_left_out() -> None:
     table = json.loads(PLAIN.to_json())
     table["invented_later"] = 1
-    table["measured"] = [{"dataset": "Set5", "psnr": 33.0, "ssim": 0.9, "images": 5, "scale": 3, "lpips": 0.1}]
+    table["measured"] = [{"dataset": "Set5", "psnr": 33.0, "ssim": 0.9, "images": 5, "scale": 3, "of_tomorrow": 0.1}]
     card = Card.from_json(json.dumps(table), "here")
     assert dataclasses.replace(card, measured=()) == PLAIN
     assert card.measured == (Measured(dataset="Set5", psnr=33.0, ssim=0.9, images=5, scale=3),)

@@ -22,6 +22,7 @@ SMALL: dict[str, list[dict[str, Any]]] = {
     "vdsr": [{"depth": 4, "width": 6}, {"depth": 3, "width": 6, "channels": 3}],
     "srresnet": [{"scale": 2, "blocks": 1, "width": 6}, {"scale": 4, "blocks": 2, "width": 5, "channels": 1}],
     "dncnn": [{"depth": 5, "width": 6}, {"depth": 2, "width": 6, "channels": 3}],
+    "transform": [{"scale": 2, "blocks": 1, "width": 5}, {"blocks": 2, "width": 4}, {"scale": 8, "width": 3}],
     "unet": [
         {"encoder": "efficientnet-lite0", "stages": 2, "norm": "none", "decoder": [9, 8, 7]},
         {"encoder": "resnet18", "stages": 2, "norm": "spectral", "decoder": [9, 8, 7], "fixed_statistics": True},
@@ -120,6 +121,8 @@ def test_halo_is_the_reach(name: str, arguments: dict[str, Any]) -> None:
         ("vdsr", {"width": 2}, 20),
         ("dncnn", {"width": 2}, 17),
         ("srresnet", {"width": 2}, 40),
+        ("transform", {"scale": 4, "width": 2}, 14),
+        ("transform", {"scale": 8, "width": 2}, 14),
         ("fsrcnn", {"scale": 3}, 8),
     ],
 )

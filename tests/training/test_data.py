@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 from torch import Tensor
 
-from retouch.image.errors import RetouchError
+from retouch.image.errors import OptionError, RetouchError
 from retouch.training.data import Batch, Portions, Samples, generator_of, make_loader, to_channels
 from retouch.training.pictures import Pictures, find_pictures, load_pictures
 from retouch.training.recipe import TrainingRecipe
@@ -148,6 +148,27 @@ def test_shrink_makes_the_scene_smaller(tiny: RecipeMaker, tmp_path: Path) -> No
 
 
 # -- sizes
+
+
+def test_augmentation_changes_the_target_and_by_it_the_input(tiny: RecipeMaker, pictures: Pictures) -> None:
+    steps = [{"kind": "contrast", "factor": 0.5}, {"kind": "perspective", "strength": 0.2, "probability": 0.5}]
+    nothing = {"data.degradation": [{"step": [{"kind": "brightness", "shift": 0.0}]}]}
+    plain, changed = (Samples(pictures, tiny(nothing | more)) for more in ({}, {"data.augment": steps}))
+    numbers = list(range(12))
+    before, after = plain.__getitems__(numbers), changed.__getitems__(numbers)
+    assert torch.equal(after["input"], after["target"])
+    flat = [
+        torch.allclose(one, (other - 0.5) / 2 + 0.5)
+        for one, other in zip(after["target"], before["target"], strict=True)
+    ]
+    assert 1 < sum(flat) < 11  # the others are warped too
+    assert _equal(after, _joined([changed[number] for number in numbers]))
+
+
+@pytest.mark.parametrize("kind", ["random_crop", "downsample"])
+def test_augmentation_that_changes_the_size_is_refused(tiny: RecipeMaker, kind: str) -> None:
+    with pytest.raises(OptionError, match=f"data: augment must not change the size, as {kind} does"):
+        tiny({"data.augment": [{"kind": kind}]})
 
 
 def test_pictures_smaller_than_the_crop(tiny: RecipeMaker, tmp_path: Path) -> None:

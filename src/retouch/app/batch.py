@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
+from retouch.app.invented_map import MapOptions, check_map, map_path, write_map
 from retouch.app.plan import Job, Plan, make_plan, same_file
 from retouch.app.progress import Reporter, duration
 from retouch.image.errors import OptionError, RetouchError
@@ -99,20 +100,23 @@ def run_batch(
     output: str,
     files: FileOptions,
     watch: WatchOptions | None = None,
+    maps: MapOptions | None = None,
 ) -> int:
     """Do the task on every picture; the exit code.
 
     0: all done. 1: some inputs failed, each told on standard error, the rest finished. 130: stopped by Ctrl-C; what was
     finished stays. Raises ``OptionError`` where the call is wrong, before any work starts.
     """
-    watch = watch or WatchOptions()
+    watch, maps = watch or WatchOptions(), maps or MapOptions()
     _check_options(task, options)
     plan = plan_files(inputs, output, files, guarded=_pictures_among(options))
     _check_watch(plan, options, watch)
+    others = [] if watch.preview is None else [watch.preview]
+    check_map(plan, maps, [*_pictures_among(options), *others])
     reporter = Reporter(len(plan.jobs), quiet=files.quiet)
     for name, reason in plan.failures:
         reporter.fail(name, reason)
-    batch = _Batch(task, options, files, watch, plan, reporter)
+    batch = _Batch(task, options, files, watch, maps, plan, reporter)
     with reporter, Interrupt(gentle=watch.keep_on_interrupt or _keeps_state(options)).installed() as interrupt:
         return batch.run(interrupt)
 
@@ -225,6 +229,7 @@ class _Batch:
     options: Options
     files: FileOptions
     watch: WatchOptions
+    maps: MapOptions
     plan: Plan
     reporter: Reporter
 
@@ -277,9 +282,13 @@ class _Batch:
         image = open_picture(job.source, self.files.max_pixels)
         method = self.task.choose(image.megapixels, options)
         interrupt.listening = method.iterative
-        result = method.run(image, options, self._listener(interrupt))
+        result = self.task.perform(method, image, options, self._listener(interrupt))
         if interrupt.asked and not self.watch.keep_on_interrupt:
             raise KeyboardInterrupt  # the state file is written; the picture was not asked for
+        if self.maps.invented is not None:
+            target = map_path(self.plan, self.maps, job)
+            told = write_map(target, image, result, self.task, method, options, self._listener(interrupt))
+            self.reporter.say(f"{self.reporter.label} -> {target} ({told})")
         return result, method.name
 
     def _opened(self, job: Job) -> dict[str, Any]:

@@ -15,9 +15,11 @@ from functools import partial
 
 from retouch.app import batch
 from retouch.app.arguments import parse
+from retouch.app.invented_map import MapOptions
 from retouch.image.errors import OptionError, unknown
 from retouch.tasks import TASKS
 from retouch.tasks.base import Options, Task
+from retouch.tasks.invented import FACTS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,8 +106,12 @@ def _overview(verbs: dict[str, _Verb]) -> str:
 def _run_task(task: Task, words: list[str]) -> int:
     watches = task.iterative
     groups: list[type[Options]] = [task.options, batch.FileOptions, *([batch.WatchOptions] if watches else [])]
+    maps = task.name in FACTS
+    if maps:
+        groups.append(MapOptions)
     values = parse(f"retouch {task.name}", task.help, groups, words, several="PHOTO", output="file, or folder for many")
     options = task.make_options(**values[task.options])
     files = batch.FileOptions(**values[batch.FileOptions])
     watch = batch.WatchOptions(**values[batch.WatchOptions]) if watches else None
-    return batch.run_batch(task, options, values["inputs"], values["output"], files, watch)
+    drawn = MapOptions(**values[MapOptions]) if maps else None
+    return batch.run_batch(task, options, values["inputs"], values["output"], files, watch, drawn)

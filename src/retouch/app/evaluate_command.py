@@ -35,6 +35,9 @@ class OutputOptions(Options):
     markdown: Path | None = option(
         None, "for 'catalogue': the table; between its marks, in a document that has them", metavar="FILE"
     )
+    colorize: bool = option(
+        False, "how near the colours come that NAME gives to the grey versions: the error in CIE ab, and colourfulness"
+    )
     quiet: bool = option(False, "print the means only")
     debug: bool = option(False, "show where in the program an error arose")
 
@@ -57,6 +60,8 @@ def run(words: list[str]) -> int:
     )
     options = EvaluateOptions(**values[EvaluateOptions])
     outputs = OutputOptions(**values[OutputOptions])
+    if outputs.colorize:
+        return _run_colorize(values["inputs"], options, outputs)
     if values["inputs"] == "catalogue":
         return _run_catalogue(options, outputs)
     if outputs.markdown is not None:
@@ -87,10 +92,10 @@ def run(words: list[str]) -> int:
             width = max(len("mean"), *(len(score.name) for score in report.images), 0)
             if outcome is None:
                 for score in report.images:
-                    reporter.say(row(score.name, score.psnr, score.ssim, score.seconds, width))
+                    reporter.say(row(score.name, score, width))
                 continue
             score = outcome.score
-            reporter.say(row(score.name, score.psnr, score.ssim, score.seconds, width))
+            reporter.say(row(score.name, score, width))
             if outputs.save is not None:
                 save(clipped(outcome.image), outputs.save / f"{Path(score.name).stem}.png")
             if outputs.sheet is not None and len(shown) < _SHEET_ROWS:
@@ -104,7 +109,7 @@ def run(words: list[str]) -> int:
         from retouch.evaluation.whole import record
 
         record(recorded, report)
-    print(row("mean", report.psnr, report.ssim, report.seconds, 4))
+    print(row("mean", report, 4))
     return 0
 
 
@@ -125,6 +130,48 @@ def _to_record(name: str, options: EvaluateOptions, data: Path) -> Path:
     return path
 
 
+def _run_colorize(name: str, options: EvaluateOptions, outputs: OutputOptions) -> int:
+    """A line a picture, then the means."""
+    from retouch.evaluation.colour import ColourOutcome, evaluate_colours
+    from retouch.image.files import check_writable, save
+    from retouch.image.sheet import sheet
+
+    if options.conditioned:
+        raise OptionError("evaluate --colorize: without --scale, --sigma, --quality and --recipe")
+    if outputs.resume or outputs.record or outputs.markdown is not None:
+        raise OptionError("evaluate --colorize: takes no --resume, --record or --markdown")
+    if outputs.json is not None and not outputs.json.parent.is_dir():
+        raise OptionError(f"--json {outputs.json}: there is no folder {outputs.json.parent}")
+    if outputs.sheet is not None:
+        check_writable(outputs.sheet)
+    if outputs.save is not None:
+        outputs.save.mkdir(parents=True, exist_ok=True)
+    shown: list[ColourOutcome] = []
+    report = None
+    with Reporter(1, quiet=outputs.quiet) as reporter:
+        reporter.start(f"evaluate {name}")
+        for report, outcome in evaluate_colours(name, outputs.data, options, on_step=reporter.listener):
+            score = outcome.score
+            reporter.say(score.row(max(len(known.name) for known in report.images)))
+            if outputs.save is not None:
+                save(outcome.result, outputs.save / f"{Path(score.name).stem}.png")
+            if outputs.sheet is not None and len(shown) < 2 * _SHEET_ROWS:
+                shown.append(outcome)
+            if outputs.json is not None:
+                report.write(outputs.json)
+    assert report is not None
+    if outputs.sheet is not None:
+        rows = [[one.grey, one.result, one.original] for one in shown]
+        captions = [[f"ab error {s.grey_error:.1f}", f"{s.error:.1f}", ""] for s in (one.score for one in shown)]
+        names = [one.score.name for one in shown]
+        drawn = sheet(
+            rows, column_titles=["grey", name, "original"], row_titles=names, captions=captions, cell=_SHEET_SIDE
+        )
+        save(drawn, outputs.sheet)
+    print(report.mean.row(4))
+    return 0
+
+
 def _run_catalogue(options: EvaluateOptions, outputs: OutputOptions) -> int:
     """Every weight on every data set; a line each, then the table."""
     import json
@@ -136,8 +183,8 @@ def _run_catalogue(options: EvaluateOptions, outputs: OutputOptions) -> int:
     from retouch.models.card import Card
     from retouch.models.header import read_card
 
-    if options.scale is not None or options.sigma is not None or options.quality is not None:
-        raise OptionError("evaluate catalogue: the cards say which scales, noise and qualities")
+    if options.conditioned:
+        raise OptionError("evaluate catalogue: the cards say which scales, noise, qualities and damages")
     if outputs.sheet is not None or outputs.save is not None or outputs.resume:
         raise OptionError("evaluate catalogue: --sheet, --save and --resume are for one weight at a time")
     for path in (outputs.json, outputs.markdown):
@@ -152,8 +199,8 @@ def _run_catalogue(options: EvaluateOptions, outputs: OutputOptions) -> int:
 
         found = evaluate_all(outputs.data, options, on_round=begin, on_missing=reporter.say, on_step=reporter.listener)
         for one, report in found:
-            name = f"{one.card.name} {one.dataset} {next(iter(one.condition.values())):g}"
-            reporter.say(row(name, report.psnr, report.ssim, report.seconds, 32))
+            name = f"{one.card.name} {one.dataset} {next(iter(one.condition.values()))}"
+            reporter.say(row(name, report, 32))
             reports.append(json.loads(report.to_json()))
             if outputs.record:
                 cards[one.path] = record(one.path, report)
@@ -180,7 +227,8 @@ def _sheet(name: str, shown: list[Outcome]) -> Image:
         score = outcome.score
         rows.append([_shown(image, outcome.case.reference) for image in (outcome.case.measurement, outcome.image)])
         rows[-1].append(_shown(outcome.case.reference, outcome.case.reference))
-        captions.append(["", f"{score.psnr:.2f} dB, SSIM {score.ssim:.4f}", ""])
+        before = f"{score.input_psnr:.2f} dB, SSIM {score.input_ssim:.4f}" if score.input_psnr is not None else ""
+        captions.append([before, f"{score.psnr:.2f} dB, SSIM {score.ssim:.4f}", ""])
     names = [outcome.case.name for outcome in shown]
     return sheet(rows, column_titles=["degraded", name, "original"], row_titles=names, captions=captions)
 

@@ -110,7 +110,7 @@ class Reporter:
 
 
 def _state(step: Step) -> str:
-    words = [f"{step.index} of {step.total}"]
+    words = [f"{step.stage}: {step.index} of {step.total}" if step.stage else f"{step.index} of {step.total}"]
     if step.loss is not None:
         words.append(f"loss {step.loss:.5f}")
     if step.speed is not None:

@@ -59,6 +59,12 @@ class FindOptions(DataOptions):
     output: Path = option(Path("find-lr.png"), "the plot; the numbers go beside it, as CSV", metavar="FILE")
     lowest: float = option(1e-6, "learning rate to begin with", minimum=1e-12, maximum=1e3)
     highest: float = option(1.0, "learning rate to end with", minimum=1e-12, maximum=1e3)
+    stage: int | None = option(
+        None, "the stage to try, from 1, of a recipe that has several; by default the first", minimum=1, maximum=1000
+    )
+    folder: Path | None = option(
+        None, "folder of the run, with the weight that a later stage begins with; by default runs/NAME", metavar="DIR"
+    )
     steps: int = option(200, "steps from one to the other", minimum=10, maximum=100_000)
 
 
@@ -142,6 +148,7 @@ def run_find(words: list[str]) -> int:
     recipe, options = _read("retouch find-lr", HELP_FIND, FindOptions, words)
     if options.lowest >= options.highest:
         raise OptionError(f"--lowest {options.lowest} must be below --highest {options.highest}")
+    recipe = _stage(recipe, options.stage, options.folder)
     from retouch.training.find_rate import find_rate
 
     with Reporter(1, quiet=options.quiet) as reporter:
@@ -161,6 +168,28 @@ def run_find(words: list[str]) -> int:
     print(f"{found.suggested:.3g}")
     print(f"optimizer.rate={found.suggested:.3g}: where the loss falls fastest; see {options.output}", file=sys.stderr)
     return 0
+
+
+def _stage(recipe: TrainingRecipe, number: int | None, folder: Path | None) -> TrainingRecipe:
+    """One stage of a recipe, as a recipe; a later one begins with the weight that the stage before it left."""
+    from dataclasses import replace
+
+    from retouch.training.stages import folders
+
+    if not recipe.stage and number is not None:
+        raise OptionError(f"--stage {number}: {recipe.name} has no stages")
+    parts, index = recipe.stages(), (number or 1) - 1
+    if index >= len(parts):
+        raise OptionError(f"--stage {number}: {recipe.name} has {len(parts)} stages")
+    if not index:
+        return parts[0]
+    run = folder if folder is not None else Path("runs") / recipe.name
+    weight = run / folders(recipe.stage)[index - 1] / f"{parts[index - 1].name}.safetensors"
+    if not weight.is_file():
+        raise OptionError(
+            f"{weight}: there is no such file; --stage {number} begins with it, train stage {index} first"
+        )
+    return replace(parts[index], network=replace(parts[index].network, start=str(weight)))
 
 
 class _Stop:

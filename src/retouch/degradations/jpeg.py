@@ -17,9 +17,12 @@ from retouch.degradations.base import (
     check_order,
     integer,
     per_picture,
+    uniform,
 )
+from retouch.degradations.blur import mirror_index
 
 _SUBSAMPLINGS = ("4:2:0", "4:4:4")
+_BLOCK = 8  # side of the blocks that are transformed; 4:2:0 works in 16, and the shift still breaks those
 
 
 @dataclass(frozen=True)
@@ -66,17 +69,37 @@ class Jpeg(Degradation):
 
 @dataclass(frozen=True)
 class RandomJpeg(Degradation):
-    """JPEG with a quality drawn for each picture uniformly from ``low`` to ``high``, both included."""
+    """JPEG with a quality drawn for each picture uniformly from ``low`` to ``high``, both included.
+
+    ``subsampling``: as of ``Jpeg``, or 'random' for either. ``twice``: how likely a second JPEG follows, with a quality
+    of its own and its blocks not where the first had them, as when a picture is cropped and saved again.
+    """
 
     low: int = 10
     high: int = 70
     subsampling: str = "4:2:0"
+    twice: float = 0.0
 
     def __post_init__(self) -> None:
         check_number(self, "low", 1, 100, whole=True)
         check_number(self, "high", 1, 100, whole=True)
         check_order(self, "low", "high")
-        check_choice(self, "subsampling", _SUBSAMPLINGS)
+        check_choice(self, "subsampling", (*_SUBSAMPLINGS, "random"))
+        check_number(self, "twice", 0, 1)
 
     def forward(self, x: Tensor, generator: Generator | None) -> Tensor:
-        return per_picture(x, lambda one: Jpeg(integer(generator, self.low, self.high), self.subsampling)(one))
+        return per_picture(x, lambda one: self._code(one, generator))
+
+    def _code(self, x: Tensor, generator: Generator | None) -> Tensor:
+        once = self._draw(generator)(x)
+        if not self.twice or uniform(generator, 0, 1) >= self.twice:
+            return once
+        down, right = integer(generator, 0, _BLOCK - 1), integer(generator, 0, _BLOCK - 1)
+        rows, columns = (mirror_index(-by, side, side) for by, side in zip((down, right), x.shape[-2:], strict=True))
+        moved = once.index_select(-2, rows.to(x.device)).index_select(-1, columns.to(x.device))
+        return self._draw(generator)(moved)[..., down:, right:]
+
+    def _draw(self, generator: Generator | None) -> Jpeg:
+        quality = integer(generator, self.low, self.high)
+        random = self.subsampling == "random"
+        return Jpeg(quality, _SUBSAMPLINGS[integer(generator, 0, 1)] if random else self.subsampling)

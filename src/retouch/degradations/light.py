@@ -1,4 +1,4 @@
-"""Light: brightness, contrast, gamma. All clip to [0, 1]; what is clipped is lost, as on film."""
+"""Light and colour: brightness, contrast, gamma, grey. What leaves [0, 1] is clipped, and lost, as on film."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from retouch.degradations.base import Degradation, check_number
+from retouch.image.color import grey
 
 
 @dataclass(frozen=True)
@@ -58,3 +59,14 @@ class Gamma(Degradation):
         lit = x.clamp(0, 1)
         # where() picks the zero at black, and the clamp keeps the branch not picked from giving inf * 0 = NaN
         return torch.where(lit > 0, lit.clamp(min=1e-12).pow(self.gamma), torch.zeros_like(lit))
+
+
+@dataclass(frozen=True)
+class Grey(Degradation):
+    """Without colour: the BT.601 luma in full range, in as many channels as the picture has."""
+
+    linear = True
+    differentiable = True
+
+    def forward(self, x: Tensor, generator: Generator | None) -> Tensor:
+        return grey(x).expand_as(x)

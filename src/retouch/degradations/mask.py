@@ -20,6 +20,7 @@ from retouch.degradations.base import (
     check_choice,
     check_number,
     check_order,
+    integer,
     numpy_generator,
     per_picture,
     set_derived,
@@ -30,19 +31,47 @@ from retouch.image.errors import OptionError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_SHAPES = ("ellipse", "rectangle", "blob")
+_SHAPES = ("ellipse", "rectangle", "blob", "stroke")
+FILLS = ("black", "white", "colour", "mean", "noise", "random")
+"""What lost pixels may show, beside a number; see ``paint``."""
+
+
+def paint(fill: float | str, x: Tensor, mask: Tensor, generator: Generator | None) -> Tensor:
+    """What the lost pixels of one picture show: broadcastable to ``x``, ``(1, C, H, W)``. ``mask``: ``(1, H, W)``.
+
+    ``fill``: a number in [0, 1], 'black', 'white', 'colour' (one, drawn), 'mean' (of the pixels that are kept; mid-grey
+    if none is), 'noise' (every value drawn uniformly), or 'random': one of these five, drawn.
+    """
+    if fill == "random":
+        fill = FILLS[integer(generator, 0, 4)]
+    if not isinstance(fill, str):
+        return x.new_tensor(fill)
+    if fill == "mean":
+        kept = mask.sum()
+        return (x * mask).sum((2, 3), keepdim=True) / kept if kept else x.new_tensor(0.5)
+    if fill == "colour":
+        return uniform_like(x, (1, x.shape[1], 1, 1), generator).to(x)
+    return uniform_like(x, tuple(x.shape), generator).to(x) if fill == "noise" else x.new_tensor(float(fill == "white"))
+
+
+def _check_fill(owner: FixedMask | RandomMask) -> None:
+    if isinstance(owner.fill, str):
+        check_choice(owner, "fill", FILLS)
+    else:
+        check_number(owner, "fill", 0, 1)
 
 
 @dataclass(frozen=True, eq=False)
 class FixedMask(Degradation):
     """``y = m x + (1 - m) fill``; linear while ``fill`` is 0.
 
-    ``mask``: ``(1, H, W)`` or ``(H, W)``, boolean or in [0, 1]: 1 = kept. ``fill``: what lost pixels show, in [0, 1].
+    ``mask``: ``(1, H, W)`` or ``(H, W)``, boolean or in [0, 1]: 1 = kept. ``fill``: what lost pixels show, a number in
+    [0, 1] or a word, see ``paint``.
     Raises ``OptionError`` for a mask of another shape or range, and on a picture of another size.
     """
 
     mask: Tensor
-    fill: float = 0.0
+    fill: float | str = 0.0
 
     differentiable = True
 
@@ -58,7 +87,7 @@ class FixedMask(Degradation):
             mask = mask.to(torch.float32)
         if not (float(mask.min()) >= 0 and float(mask.max()) <= 1):
             raise OptionError("FixedMask: mask must lie in [0, 1], 1 where the picture is kept")
-        check_number(self, "fill", 0, 1)
+        _check_fill(self)
         set_derived(self, mask=mask, linear=self.fill == 0)
 
     def forward(self, x: Tensor, generator: Generator | None) -> Tensor:
@@ -66,7 +95,11 @@ class FixedMask(Degradation):
             sizes = ["x".join(map(str, reversed(t.shape[-2:]))) for t in (self.mask, x)]
             raise OptionError(f"the mask is {sizes[0]} pixels, the picture {sizes[1]}; they must be of one size")
         mask = self.mask.to(x)
-        return x * mask + (1 - mask) * self.fill if self.fill else x * mask
+        if self.fill == 0:
+            return x * mask
+        if not isinstance(self.fill, str):
+            return x * mask + (1 - mask) * self.fill
+        return per_picture(x, lambda one: one * mask + (1 - mask) * paint(self.fill, one, mask, generator))
 
     def adjoint(self, y: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         return self(y) if self.linear else super().adjoint(y, size)
@@ -76,10 +109,10 @@ class FixedMask(Degradation):
 
 
 class RandomMask(Degradation):
-    """A mask drawn anew for each picture. ``fill``: what lost pixels show, in [0, 1]."""
+    """A mask drawn anew for each picture. ``fill``: what lost pixels show, a number in [0, 1] or a word: ``paint``."""
 
     differentiable = True
-    fill: float
+    fill: float | str
 
     @abstractmethod
     def mask(self, size: tuple[int, int], generator: Generator | None = None) -> Tensor:
@@ -91,7 +124,7 @@ class RandomMask(Degradation):
 
     def forward(self, x: Tensor, generator: Generator | None) -> Tensor:
         size = int(x.shape[-2]), int(x.shape[-1])
-        return per_picture(x, lambda one: self.draw(size, generator)(one))
+        return per_picture(x, lambda one: self.draw(size, generator)(one, generator))
 
 
 @dataclass(frozen=True)
@@ -99,11 +132,11 @@ class RandomPixels(RandomMask):
     """Each pixel is lost with probability ``missing``, all channels together."""
 
     missing: float = 0.5
-    fill: float = 0.0
+    fill: float | str = 0.0
 
     def __post_init__(self) -> None:
         check_number(self, "missing", 0, 1)
-        check_number(self, "fill", 0, 1)
+        _check_fill(self)
 
     def mask(self, size: tuple[int, int], generator: Generator | None = None) -> Tensor:
         draw = uniform_like(torch.empty(0), (1, *size), generator)
@@ -115,14 +148,15 @@ class Holes(RandomMask):
     """``count`` holes at random places, of random proportions and angles.
 
     ``smallest``, ``largest``: the mean diameter is drawn between them, as shares of the picture's shorter side.
-    ``shape``: 'ellipse', 'rectangle' or 'blob' (an uneven outline, as of a stain or a tear).
+    ``shape``: 'ellipse', 'rectangle', 'blob' (an uneven outline, as of a stain or a tear) or 'stroke' (a scribble of a
+    thick pen, of the area of a square of that diameter).
     """
 
     count: int = 4
     smallest: float = 0.05
     largest: float = 0.2
     shape: str = "blob"
-    fill: float = 0.0
+    fill: float | str = 0.0
 
     def __post_init__(self) -> None:
         check_number(self, "count", 0, 10000, whole=True)
@@ -130,7 +164,7 @@ class Holes(RandomMask):
         check_number(self, "largest", 0, 2, above=True)
         check_order(self, "smallest", "largest")
         check_choice(self, "shape", _SHAPES)
-        check_number(self, "fill", 0, 1)
+        _check_fill(self)
 
     def mask(self, size: tuple[int, int], generator: Generator | None = None) -> Tensor:
         rng = numpy_generator(generator)
@@ -143,6 +177,9 @@ class Holes(RandomMask):
         height, width = kept.shape
         centre_y, centre_x = rng.uniform(0, height), rng.uniform(0, width)
         radius = rng.uniform(self.smallest, self.largest) * min(height, width) / 2
+        if self.shape == "stroke":
+            _scribble(kept, centre_x, centre_y, 2 * radius, rng)
+            return
         stretch = math.exp(rng.uniform(-0.5, 0.5))  # up to 1:2.7, the area kept
         angle = rng.uniform(0, math.pi)
         waves = rng.normal(size=4) * (0.22, 0.14, 0.1, 0.07) if self.shape == "blob" else np.zeros(4)
@@ -164,6 +201,22 @@ class Holes(RandomMask):
         kept[int(centre_y), int(centre_x)] = 0  # a hole smaller than a pixel is a lost pixel
 
 
+def _scribble(
+    kept: NDArray[np.float32], centre_x: float, centre_y: float, diameter: float, rng: np.random.Generator
+) -> None:
+    """A pen's line through the point, 4 diameters long and a quarter wide, that turns to and fro."""
+    import cv2
+
+    points = 24
+    heading = rng.uniform(0, 2 * math.pi) + np.cumsum(rng.normal(0, 0.45, points))
+    along = np.stack((np.cos(heading), np.sin(heading)), axis=1).cumsum(axis=0) * (4 * diameter / points)
+    along += (centre_x, centre_y) - along[points // 2]
+    # OpenCV counts from the middle of a pixel; four fractional bits
+    at = np.round((along - 0.5) * 16).clip(-(2**24), 2**24).astype(np.int32)
+    cv2.polylines(kept, [at[:, None]], False, 0.0, max(1, round(diameter / 4)), cv2.LINE_8, 4)
+    kept[int(centre_y), int(centre_x)] = 0
+
+
 @dataclass(frozen=True)
 class Scratches(RandomMask):
     """``count`` scratches: long, thin, slightly bent, of uneven width and here and there interrupted.
@@ -175,13 +228,13 @@ class Scratches(RandomMask):
     count: int = 8
     width: float = 0.008
     length: float = 0.8
-    fill: float = 0.0
+    fill: float | str = 0.0
 
     def __post_init__(self) -> None:
         check_number(self, "count", 0, 10000, whole=True)
         check_number(self, "width", 0, 1, above=True)
         check_number(self, "length", 0, 10, above=True)
-        check_number(self, "fill", 0, 1)
+        _check_fill(self)
 
     def mask(self, size: tuple[int, int], generator: Generator | None = None) -> Tensor:
         rng = numpy_generator(generator)

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # fmt: off
-_WORDS = (
+WORDS = (
     "summer", "holiday", "copy", "proof", "draft", "sample", "album", "family", "garden", "harbour", "station",
     "wedding", "school", "village", "mountain", "river", "birthday", "winter", "journey", "museum", "concert", "market",
 )
 # fmt: on
 _SYMBOLS = ("\u00a9", "\u2122", "@", "#", "&", "%", "\u00b0", "\u00ab\u00bb", "!?", "***", "+", "=")
 _PLACES_TRIED = 12  # for one word, so that words seldom cover each other
-_SMALLEST_FONT = 6  # pixels; below that no letter can be told
+SMALLEST_FONT = 6  # pixels; below that no letter can be told
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +98,7 @@ class TextOverlay(RandomOverlay):
     count: int = 12
 
     def __post_init__(self) -> None:
-        _check_text(self, self.text, self.colour)
+        check_text(self, self.text, self.colour)
         check_number(self, "size", 0, 2, above=True)
         check_number(self, "opacity", 0, 1)
         check_number(self, "angle")
@@ -110,10 +110,10 @@ class TextOverlay(RandomOverlay):
         alpha = np.zeros(size, dtype=np.float32)
         for _ in range(self.count):
             glyphs = _print(self.text or _random_text(rng), self.size * min(size), self.angle)
-            colour = rng.uniform(0, 1, 3) if self.colour == "random" else _colour(self.colour)
-            top, left = _place(alpha, glyphs, rng)
-            _lay(layer, alpha, glyphs, top, left, colour)
-        return _overlay(layer, alpha, self.opacity)
+            colour = rng.uniform(0, 1, 3) if self.colour == "random" else rgb(self.colour)
+            top, left = place(alpha, glyphs, rng)
+            lay(layer, alpha, glyphs, top, left, colour)
+        return make_overlay(layer, alpha, self.opacity)
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Watermark(RandomOverlay):
     colour: str = "white"
 
     def __post_init__(self) -> None:
-        _check_text(self, self.text, self.colour)
+        check_text(self, self.text, self.colour)
         if not self.text.strip():
             raise OptionError("Watermark: text must not be empty")
         check_number(self, "opacity", 0, 1)
@@ -143,7 +143,7 @@ class Watermark(RandomOverlay):
         height, width = size
         layer = np.zeros((*size, 3), dtype=np.float32)
         alpha = np.zeros(size, dtype=np.float32)
-        colour = rng.uniform(0, 1, 3) if self.colour == "random" else _colour(self.colour)
+        colour = rng.uniform(0, 1, 3) if self.colour == "random" else rgb(self.colour)
         stamp = _print(self.text, self.size * min(size), self.angle)
         upright = _print(self.text, self.size * min(size), 0)
         along, across = upright.shape[1] * 1.35, upright.shape[0] * 2.6
@@ -154,30 +154,32 @@ class Watermark(RandomOverlay):
             for i in range(-math.ceil(reach / along) - 1, math.ceil(reach / along) + 2):
                 u, v = (i + phase_u + 0.5 * (j % 2)) * along, (j + phase_v) * across
                 x, y = width / 2 + u * cos + v * sin, height / 2 - u * sin + v * cos
-                _lay(layer, alpha, stamp, round(y - stamp.shape[0] / 2), round(x - stamp.shape[1] / 2), colour)
-        return _overlay(layer, alpha, self.opacity)
+                lay(layer, alpha, stamp, round(y - stamp.shape[0] / 2), round(x - stamp.shape[1] / 2), colour)
+        return make_overlay(layer, alpha, self.opacity)
 
 
-def _check_text(owner: Degradation, text: object, colour: object) -> None:
+def check_text(owner: Degradation, text: object, colour: object) -> None:
+    """Hold ``text`` and ``colour`` to what ``owner`` can print; raises ``OptionError``."""
     for name, value in (("text", text), ("colour", colour)):
         if not isinstance(value, str):
             raise OptionError(f"{type(owner).__name__}: {name} must be a text, not {value!r}")
     if colour != "random":
         try:
-            _colour(str(colour))
+            rgb(str(colour))
         except ValueError:
             message = f"colour must be a name, '#rrggbb' or 'random', not {colour!r}"
             raise OptionError(f"{type(owner).__name__}: {message}") from None
 
 
-def _colour(name: str) -> NDArray[np.float64]:
+def rgb(name: str) -> NDArray[np.float64]:
+    """A colour by name or '#rrggbb' -> ``(3,)`` in [0, 1]; ``ValueError`` for anything else."""
     from PIL import ImageColor
 
     return np.array(ImageColor.getrgb(name)[:3]) / 255
 
 
 def _random_text(rng: np.random.Generator) -> str:
-    word = str(rng.choice(_WORDS))
+    word = str(rng.choice(WORDS))
     style = rng.integers(5)
     if style == 0:
         return str(rng.choice(_SYMBOLS))
@@ -190,7 +192,7 @@ def _print(text: str, size: float, angle: float) -> NDArray[np.float32]:
     """Coverage of the text, (h, w) in [0, 1], turned and cut to what is inked; (1, 1) if nothing is."""
     from PIL import Image, ImageDraw, ImageFont
 
-    font = ImageFont.load_default(max(_SMALLEST_FONT, size))
+    font = ImageFont.load_default(max(SMALLEST_FONT, size))
     left, top, right, bottom = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox((0, 0), text, font=font)
     canvas = Image.new("L", (max(1, math.ceil(right) - math.floor(left)), max(1, math.ceil(bottom) - math.floor(top))))
     ImageDraw.Draw(canvas).multiline_text((-math.floor(left), -math.floor(top)), text, fill=255, font=font)
@@ -199,7 +201,7 @@ def _print(text: str, size: float, angle: float) -> NDArray[np.float32]:
     return np.asarray(canvas, dtype=np.float32) / np.float32(255)
 
 
-def _place(alpha: NDArray[np.float32], glyphs: NDArray[np.float32], rng: np.random.Generator) -> tuple[int, int]:
+def place(alpha: NDArray[np.float32], glyphs: NDArray[np.float32], rng: np.random.Generator) -> tuple[int, int]:
     """A random place inside the picture (across it, if it is smaller): of several, the one with least ink beneath."""
     (height, width), (rows, columns) = alpha.shape, glyphs.shape
     best = (0, 0)
@@ -215,7 +217,7 @@ def _place(alpha: NDArray[np.float32], glyphs: NDArray[np.float32], rng: np.rand
     return best
 
 
-def _lay(
+def lay(
     layer: NDArray[np.float32],
     alpha: NDArray[np.float32],
     glyphs: NDArray[np.float32],
@@ -223,19 +225,26 @@ def _lay(
     left: int,
     colour: NDArray[np.float64],
 ) -> None:
-    """Lay ink of one colour over what is there, in place: Porter and Duff's 'over' with straight alpha (1984)."""
+    """Lay ink over what is there, in place: Porter and Duff's 'over' with straight alpha (1984).
+
+    ``layer`` ``(H, W, 3)`` and ``alpha`` ``(H, W)`` are the picture's, ``glyphs`` the ink ``(h, w)``, whose first pixel
+    comes to row ``top``, column ``left``; what is outside is cut off. ``colour``: ``(3,)``, or ``(h, w, 3)``.
+    """
     rows = slice(max(0, top), min(alpha.shape[0], top + glyphs.shape[0]))
     columns = slice(max(0, left), min(alpha.shape[1], left + glyphs.shape[1]))
     if rows.start >= rows.stop or columns.start >= columns.stop:
         return  # outside the picture
-    ink = glyphs[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    part = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
+    ink = glyphs[part]
+    hue = (colour if colour.ndim == 1 else colour[part]).astype(np.float32)
     under = alpha[rows, columns] * (1 - ink)
     total = ink + under
-    blend = ink[..., None] * colour.astype(np.float32) + under[..., None] * layer[rows, columns]
+    blend = ink[..., None] * hue + under[..., None] * layer[rows, columns]
     layer[rows, columns] = blend / np.maximum(total, 1e-6)[..., None]
     alpha[rows, columns] = total
 
 
-def _overlay(layer: NDArray[np.float32], alpha: NDArray[np.float32], opacity: float) -> FixedOverlay:
+def make_overlay(layer: NDArray[np.float32], alpha: NDArray[np.float32], opacity: float) -> FixedOverlay:
+    """The overlay of a ``layer`` ``(H, W, 3)`` and an ``alpha`` ``(H, W)``, the latter times ``opacity``."""
     colours = torch.from_numpy(np.ascontiguousarray(layer.transpose(2, 0, 1))).clamp(0, 1)
     return FixedOverlay(colours, (torch.from_numpy(alpha) * opacity).clamp(0, 1)[None])

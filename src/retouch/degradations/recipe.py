@@ -44,11 +44,13 @@ from retouch.degradations.geometry import (
     Zoom,
 )
 from retouch.degradations.jpeg import Jpeg, RandomJpeg
-from retouch.degradations.light import Brightness, Contrast, Gamma
+from retouch.degradations.light import Brightness, Contrast, Gamma, Grey
 from retouch.degradations.mask import Holes, RandomPixels, Scratches
 from retouch.degradations.noise import GaussianNoise, PoissonNoise, SaltAndPepper, Speckle
 from retouch.degradations.overlay import TextOverlay, Watermark
 from retouch.degradations.resample import Downsample, LanczosDownsample, ResizeBlur, Upsample
+from retouch.degradations.thumbnail import Thumbnail
+from retouch.degradations.words import RandomText
 from retouch.image.errors import OptionError, unknown
 
 KINDS: dict[str, type[Degradation]] = {
@@ -68,12 +70,15 @@ KINDS: dict[str, type[Degradation]] = {
     "holes": Holes,
     "scratches": Scratches,
     "text_overlay": TextOverlay,
+    "random_text": RandomText,
     "watermark": Watermark,
     "jpeg": Jpeg,
     "random_jpeg": RandomJpeg,
+    "thumbnail": Thumbnail,
     "brightness": Brightness,
     "contrast": Contrast,
     "gamma": Gamma,
+    "grey": Grey,
     "crop": Crop,
     "random_crop": RandomCrop,
     "flip": Flip,
@@ -273,7 +278,7 @@ def _read_value(value: Any, annotation: str, where: str) -> Any:
     if not numbers:
         return value
     whole = annotation == "int"
-    if annotation not in ("int", "float"):
+    if not whole and "float" not in annotation.split(" | "):
         raise OptionError(f"{where}: takes no range")
     if len(value) != 2 or not all(map(math.isfinite, value)) or value[0] > value[1]:
         raise OptionError(f"{where}: a range is [low, high] with low <= high, not {value}")

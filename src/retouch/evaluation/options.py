@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,11 +14,19 @@ if TYPE_CHECKING:
     from retouch.models.card import Card
 
 
+MENDING = ("restore", "denoise", "dejpeg", "relight")
+"""The tasks that mend a damaged picture by itself, without a mask, at its own size."""
+
+_CONDITIONS = ("scale", "sigma", "quality", "recipe")
+_CHOICE = "--scale, --sigma, --quality and --recipe"
+_ONE = f"evaluate: give exactly one of {_CHOICE}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(Options):
-    """What is measured, on what. One of ``scale``, ``sigma`` and ``quality`` says which protocol.
+    """What is measured, on what. One of ``scale``, ``sigma``, ``quality`` and ``recipe`` says which protocol.
 
-    All three may be left out for a trained weight that was made for one condition only: see ``resolve``.
+    All four may be left out for a trained weight that was made for one condition only: see ``resolve``.
     """
 
     scale: int | None = option(None, "super-resolution by this factor", minimum=2, maximum=8, metavar="N")
@@ -25,6 +34,15 @@ class EvaluateOptions(Options):
         None, "denoising, noise of this sigma on the 0..255 scale", minimum=0, maximum=255, metavar="N"
     )
     quality: int | None = option(None, "undoing JPEG of this quality", minimum=1, maximum=100, metavar="N")
+    recipe: str | None = option(
+        None, "mending this damage: a recipe's name (damage-text, old-photo, ...) or its TOML file", metavar="NAME|FILE"
+    )
+    verb: str | None = option(
+        None,
+        f"with --recipe, the task that NAME is run in: {', '.join(MENDING)}; by default the first of these that it can",
+        metavar="TASK",
+    )
+    lpips: bool = option(False, "the perceptual distance LPIPS too; needs the feature weights of vgg16")
     crop: int | None = option(None, "only the N x N pixels in the middle of each picture", minimum=8, metavar="N")
     limit: int | None = option(None, "only the first N pictures", minimum=1, metavar="N")
     grey: bool = option(False, "turn colour pictures into their Y first")
@@ -38,17 +56,33 @@ class EvaluateOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        given = [name for name in ("scale", "sigma", "quality") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise OptionError("evaluate: give exactly one of --scale, --sigma and --quality")
+        if sum(getattr(self, name) is not None for name in _CONDITIONS) > 1:
+            raise OptionError(_ONE)
         if self.clip_noise and self.sigma is None:
             raise OptionError("--clip-noise belongs to --sigma")
+        if self.verb is not None:
+            if self.recipe is None:
+                raise OptionError("--verb belongs to --recipe")
+            if self.verb not in MENDING:
+                raise OptionError(unknown("task", self.verb, MENDING, "of --verb"))
+        if self.recipe is not None:
+            from retouch.degradations.recipe import Recipe
+
+            if Recipe.read(self.recipe).scale != 1:
+                raise OptionError(f"--recipe {self.recipe}: changes the size of the picture; --scale measures that")
+
+    @property
+    def conditioned(self) -> bool:
+        """Whether it is said what is measured."""
+        return any(getattr(self, name) is not None for name in _CONDITIONS)
 
     @property
     def task(self) -> Task:
         """The task that is measured; ``OptionError`` while nothing says which."""
-        if self.scale is None and self.sigma is None and self.quality is None:
-            raise OptionError("evaluate: give exactly one of --scale, --sigma and --quality")
+        if not self.conditioned:
+            raise OptionError(_ONE)
+        if self.recipe is not None:
+            return TASKS[self.verb or MENDING[0]]
         if self.scale is not None:
             return TASKS["upscale"]
         return TASKS["denoise"] if self.sigma is not None else TASKS["dejpeg"]
@@ -69,6 +103,8 @@ class EvaluateOptions(Options):
             values["sigma"] = self.sigma
         elif self.quality is not None and not self.blind:
             values["quality_of_input"] = self.quality
+        if self.recipe is not None:  # not all of its tasks iterate
+            values = {name: value for name, value in values.items() if name in fields_of(self.task.options)}
         return self.task.make_options(**values)
 
 
@@ -101,18 +137,36 @@ def resolve(name: str, options: EvaluateOptions) -> tuple[Subject, EvaluateOptio
     if name in known or name.endswith(catalogue.ENDING):
         card = known[name] if name in known else catalogue.load(name).card
         options = _condition(card, options)
+        if options.recipe is not None:
+            options = _with_verb(options, name, lambda task: task.name in card.tasks)
         if options.task.name not in card.tasks:
             raise OptionError(f"evaluate {name}: a weight for {', '.join(card.tasks)}, not for {options.task.name}")
         return Subject(name, card), options
+    if options.recipe is not None:
+        options = _with_verb(options, name, lambda task: name in _names(task))
     if name not in ("auto", "input"):
-        methods = [method.name for method in options.task.methods]
+        methods = _names(options.task)
         if name not in methods:
+            if options.recipe is not None and options.verb is None:
+                methods = list(dict.fromkeys(known for verb in MENDING for known in _names(TASKS[verb])))
             raise OptionError(unknown("method or weight", name, [*methods, *known, "auto", "input"]))
     return Subject(name), options
 
 
+def _with_verb(options: EvaluateOptions, name: str, able: Callable[[Task], bool]) -> EvaluateOptions:
+    """The options with the task chosen: the one asked for, or the first that is able to mend with ``name``."""
+    if options.verb is not None or name in ("auto", "input"):
+        return options
+    verb = next((verb for verb in MENDING if able(TASKS[verb])), None)
+    return replace(options, verb=verb) if verb is not None else options
+
+
+def _names(task: Task) -> list[str]:
+    return [method.name for method in task.methods]
+
+
 def _condition(card: Card, options: EvaluateOptions) -> EvaluateOptions:
-    if options.scale is not None or options.sigma is not None or options.quality is not None:
+    if options.conditioned:
         return options
     only: dict[str, Any] = {}
     if len(card.tasks) == 1:
@@ -123,7 +177,7 @@ def _condition(card: Card, options: EvaluateOptions) -> EvaluateOptions:
         elif card.tasks[0] == "dejpeg" and card.quality is not None and card.quality[0] == card.quality[1]:
             only = {"quality": card.quality[0]}
     if not only:
-        raise OptionError(f"evaluate {card.name}: give one of --scale, --sigma and --quality: it does several")
+        raise OptionError(f"evaluate {card.name}: give one of {_CHOICE}: it does several")
     return replace(options, **only)
 
 

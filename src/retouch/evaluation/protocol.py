@@ -5,6 +5,8 @@ MATLAB's bicubic and kept in float; the result is rounded to 8 bits; PSNR and SS
 without a border as wide as the scale. A file of one channel is used as it is.
 Denoising (Zhang et al. 2017): Gaussian noise, not clipped unless asked; PSNR and SSIM over all channels, not rounded.
 JPEG (Dong et al. 2015): a real JPEG; PSNR and SSIM of Y, the whole picture.
+A damage by recipe is ours: what a file can hold, clipped and rounded to 8 bits, goes in and comes out; PSNR and SSIM
+over all channels and the whole picture, of the damaged picture and of the result.
 """
 
 from __future__ import annotations
@@ -27,7 +29,10 @@ from retouch.image.listing import list_folder
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from retouch.degradations.recipe import Recipe
     from retouch.solvers.steps import Listener
+
+_LPIPS_SIDE = 16  # pixels; VGG16's poolings leave nothing of less
 
 INPUT = "input"
 """The name that stands for the degraded picture itself, left as it is."""
@@ -112,13 +117,14 @@ def run_evaluation(
     subject, options = resolve(name, options)
     if name == INPUT and options.scale is not None:
         raise OptionError("evaluate input: the small picture has no score of its own; use bicubic")
-    files = _files(Path(data), options)
+    files = files_of(Path(data), options)
     report = Report(
         model=name,
         dataset=Path(data).resolve().name,
         scale=options.scale,
         sigma=options.sigma,
         quality=options.quality,
+        recipe=_recipe(options).name if options.recipe is not None else None,
         protocol=describe(options),
         total=len(files),
         parameters=subject.parameters(options),
@@ -132,17 +138,18 @@ def run_evaluation(
         result = case.measurement
         if name != INPUT:
             result = options.task.run(case.measurement, options.task_options(subject), on_step)
-            if options.sigma is not None:
+            if options.sigma is not None or options.recipe is not None:
                 result = clipped(result)
         seconds = time.perf_counter() - began
-        score = Score(case.name, *measure(result, case.reference, options), seconds)
+        score = _compared(Score(case.name, *measure(result, case.reference, options), seconds), case, result, options)
         report.images.append(score)
         if resume is not None:
             report.write(Path(resume))
         yield report, Outcome(case, result, score)
 
 
-def _files(data: Path, options: EvaluateOptions) -> list[Path]:
+def files_of(data: Path, options: EvaluateOptions) -> list[Path]:
+    """The pictures of a data set, as far as the limit; ``RetouchError`` where there are none."""
     from retouch.image.files import READABLE
 
     if data.is_file():
@@ -173,6 +180,16 @@ def describe(options: EvaluateOptions) -> dict[str, Any]:
             "output": "rounded to 8 bits",
             "shave": options.scale,
         }
+    if options.recipe is not None:
+        recipe = _recipe(options)
+        return common | {
+            "recipe": recipe.name,
+            "recipe_seed": recipe.seed,
+            "degradation": f"{recipe.describe()}; clipped and rounded to 8 bits",
+            "channels": "all",
+            "output": "rounded to 8 bits",
+            "shave": 0,
+        }
     blind = {"blind": options.blind}
     if options.sigma is not None:
         return common | blind | {
@@ -193,14 +210,15 @@ def describe(options: EvaluateOptions) -> dict[str, Any]:
 def make_case(path: Path, index: int, options: EvaluateOptions) -> Case:
     """Read picture ``index`` of the data set and degrade it.
 
-    The noise is drawn on the CPU from a generator seeded by (seed, index): the same on every machine, and for every
-    number of pictures. Raises ``PictureError`` for an unusable file or one smaller than the crop.
+    The damage is drawn on the CPU from a generator seeded by (seed, index): the same on every machine, and for every
+    number of pictures. The seed of a recipe that has one goes before that of the options.
+    Raises ``PictureError`` for an unusable file or one smaller than the crop.
     """
     from retouch.image.files import open_image
 
     image = replace(open_image(path), alpha=None)
     if options.crop is not None:
-        image = _middle(image, options.crop, path)
+        image = middle(image, options.crop, path)
     if options.grey and image.channels == 3:
         image = _luma(image)
     if options.scale is not None:
@@ -218,18 +236,56 @@ def _measurement(image: Image, index: int, options: EvaluateOptions) -> Image:
     from retouch.degradations.resample import Downsample
 
     degradation: Degradation
-    if options.scale is not None:
+    seed = options.seed
+    if options.recipe is not None:
+        recipe = _recipe(options)
+        degradation, seed = recipe, seed if recipe.seed is None else recipe.seed
+    elif options.scale is not None:
         degradation = Downsample(options.scale, "bicubic")
     elif options.sigma is not None:
         degradation = GaussianNoise(options.sigma, options.clip_noise)
     else:
         assert options.quality is not None
         degradation = Jpeg(options.quality)
-    generator = torch.Generator().manual_seed(options.seed * 1_000_003 + index)
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + index) % 2**63)
+    if options.recipe is not None:
+        damaged = degradation(image.pixels[None], generator)[0]
+        return Image((damaged.clamp(0, 1) * 255).round() / 255, None, image.metadata)
     return Unclipped(degradation(image.pixels[None], generator)[0], None, image.metadata)
 
 
-def _middle(image: Image, side: int, path: Path) -> Image:
+def _recipe(options: EvaluateOptions) -> Recipe:
+    from retouch.degradations.recipe import Recipe
+
+    assert options.recipe is not None
+    return Recipe.read(options.recipe)
+
+
+def _compared(score: Score, case: Case, result: Image, options: EvaluateOptions) -> Score:
+    """The score with what the damaged picture had, for a recipe, and with LPIPS, where it is asked for."""
+    damaged = options.recipe is not None
+    if damaged:
+        before, structure = measure(case.measurement, case.reference, options)
+        score = replace(score, input_psnr=before, input_ssim=structure)
+    if not options.lpips:
+        return score
+    score = replace(score, lpips=_lpips(result, case.reference, options))
+    return replace(score, input_lpips=_lpips(case.measurement, case.reference, options)) if damaged else score
+
+
+def _lpips(image: Image, reference: Image, options: EvaluateOptions) -> float:
+    """LPIPS of the picture as a file holds it, NaN for one that is too small for it."""
+    from retouch.metrics import load_lpips, lpips
+    from retouch.models.device import pick_device
+
+    if min(reference.height, reference.width) < _LPIPS_SIDE:
+        return math.nan
+    pixels = (image.pixels.clamp(0, 1) * 255).round() / 255
+    return lpips(pixels, reference.pixels, load_lpips(pick_device(options.device).type))
+
+
+def middle(image: Image, side: int, path: Path) -> Image:
+    """The square in the middle; ``PictureError`` for a picture that is smaller."""
     if min(image.height, image.width) < side:
         raise PictureError(f"{path}: {image.width}x{image.height} is smaller than --crop {side}")
     top, left = (image.height - side) // 2, (image.width - side) // 2
@@ -252,7 +308,9 @@ def measure(result: Image, reference: Image, options: EvaluateOptions) -> tuple[
         raise RetouchError(f"the method gave {tuple(result.pixels.shape)}, not {tuple(reference.pixels.shape)}")
     ours, theirs = result.pixels, reference.pixels
     how: dict[str, Any] = {}
-    if options.sigma is None:
+    if options.recipe is not None:
+        how = {"quantize": True}
+    elif options.sigma is None:
         # Y is taken before the rounding: the tables are of methods that work on Y, and RGB rounded first is a second
         # rounding that costs them .0003 of SSIM
         ours, theirs = luma(ours), luma(theirs)

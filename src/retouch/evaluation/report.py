@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,25 @@ from retouch.image.errors import RetouchError
 
 @dataclass(frozen=True)
 class Score:
-    """One picture: PSNR in dB (infinite where nothing differs), SSIM, and the seconds that the method took."""
+    """One picture: PSNR in dB (infinite where nothing differs), SSIM, and the seconds that the method took.
+
+    ``input_psnr``, ``input_ssim``, ``input_lpips``: of the damaged picture; None where the protocol has no such number,
+    as ``lpips`` where it was not asked for.
+    """
 
     name: str
     psnr: float
     ssim: float
     seconds: float
+    input_psnr: float | None = None
+    input_ssim: float | None = None
+    lpips: float | None = None
+    input_lpips: float | None = None
+
+    @property
+    def gain(self) -> float | None:
+        """By how many dB the picture is better than it was; NaN where it was, and is, without a fault."""
+        return self.psnr - self.input_psnr if self.input_psnr is not None else None
 
 
 @dataclass
@@ -41,6 +54,7 @@ class Report:
     total: int
     images: list[Score] = field(default_factory=list)
     parameters: int | None = None
+    recipe: str | None = None
 
     @property
     def psnr(self) -> float:
@@ -57,6 +71,28 @@ class Report:
         """Mean seconds a picture."""
         return _mean([score.seconds for score in self.images])
 
+    @property
+    def input_psnr(self) -> float | None:
+        """Mean PSNR of the damaged pictures, None where the protocol has none; as ``input_ssim`` and the LPIPS."""
+        return _mean_of_some([score.input_psnr for score in self.images])
+
+    @property
+    def input_ssim(self) -> float | None:
+        return _mean_of_some([score.input_ssim for score in self.images])
+
+    @property
+    def lpips(self) -> float | None:
+        return _mean_of_some([score.lpips for score in self.images])
+
+    @property
+    def input_lpips(self) -> float | None:
+        return _mean_of_some([score.input_lpips for score in self.images])
+
+    @property
+    def gain(self) -> float | None:
+        """By how many dB the mean is better than that of the damaged pictures."""
+        return self.psnr - self.input_psnr if self.input_psnr is not None else None
+
     def to_json(self) -> str:
         """The report as JSON; what is not a finite number is null."""
         data = {
@@ -65,12 +101,15 @@ class Report:
             "scale": self.scale,
             "sigma": self.sigma,
             "quality": self.quality,
+            "recipe": self.recipe,
             "parameters": self.parameters,
             "psnr": _finite(self.psnr),
             "ssim": _finite(self.ssim),
+            **_given(self),
             "seconds": _finite(self.seconds),
             "images": [
-                {"name": s.name, "psnr": _finite(s.psnr), "ssim": _finite(s.ssim), "seconds": round(s.seconds, 4)}
+                {"name": s.name, "psnr": _finite(s.psnr), "ssim": _finite(s.ssim), **_given(s)}
+                | {"seconds": round(s.seconds, 4)}
                 for s in self.images
             ],
             "total": self.total,
@@ -98,7 +137,7 @@ class Report:
             return
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            same = {name: data[name] for name in ("model", "dataset", "scale", "sigma", "quality", "protocol", "total")}
+            same = {name: data[name] for name in _IDENTITY}
             scores = [_score(entry) for entry in data["images"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RetouchError(f"{path}: not a report of retouch evaluate; delete it to start anew") from error
@@ -111,18 +150,39 @@ class Report:
     def table(self) -> str:
         """One line a picture and the means below."""
         width = max([len(s.name) for s in self.images] + [len("mean")])
-        lines = [row(s.name, s.psnr, s.ssim, s.seconds, width) for s in self.images]
-        lines.append(row("mean", self.psnr, self.ssim, self.seconds, width))
+        lines = [row(s.name, s, width) for s in self.images]
+        lines.append(row("mean", self, width))
         return "\n".join(lines)
 
 
-def row(name: str, psnr: float, ssim: float, seconds: float, width: int) -> str:
-    """One line of the table."""
-    return f"{name:<{width}}  {psnr:6.2f} dB  {ssim:.4f}  {seconds:8.2f} s"
+_IDENTITY = ("model", "dataset", "scale", "sigma", "quality", "recipe", "protocol", "total")
+_MORE = ("input_psnr", "input_ssim", "gain", "lpips", "input_lpips")
+
+
+def row(name: str, numbers: Score | Report, width: int) -> str:
+    """One line of the table: PSNR, SSIM, what was gained over the damaged picture, LPIPS (and that of the damaged)."""
+    words = [f"{name:<{width}}", f"{numbers.psnr:6.2f} dB", f"{numbers.ssim:.4f}"]
+    if numbers.gain is not None:
+        words.append(f"gain {numbers.gain:+6.2f} dB")
+    if numbers.lpips is not None:
+        before = f" (from {numbers.input_lpips:.4f})" if numbers.input_lpips is not None else ""
+        words.append(f"LPIPS {numbers.lpips:.4f}{before}")
+    return "  ".join([*words, f"{numbers.seconds:8.2f} s"])
+
+
+def _given(numbers: Score | Report) -> dict[str, float | None]:
+    """The numbers that not every protocol has; null where one is not finite."""
+    values = {name: getattr(numbers, name) for name in _MORE}
+    return {name: _finite(value) for name, value in values.items() if value is not None}
 
 
 def _mean(values: list[float]) -> float:
     return math.fsum(values) / len(values) if values else math.nan
+
+
+def _mean_of_some(values: list[float | None]) -> float | None:
+    given = [value for value in values if value is not None]
+    return _mean(given) if given else None
 
 
 def _finite(value: float) -> float | None:
@@ -132,4 +192,16 @@ def _finite(value: float) -> float | None:
 def _score(entry: Mapping[str, Any]) -> Score:
     psnr = math.inf if entry["psnr"] is None else float(entry["psnr"])
     ssim = math.nan if entry["ssim"] is None else float(entry["ssim"])
-    return Score(str(entry["name"]), psnr, ssim, float(entry["seconds"]))
+    score = Score(str(entry["name"]), psnr, ssim, float(entry["seconds"]))
+    if "input_psnr" in entry:
+        before = math.inf if entry["input_psnr"] is None else float(entry["input_psnr"])
+        score = replace(score, input_psnr=before, input_ssim=_number(entry["input_ssim"]))
+    if "lpips" in entry:
+        score = replace(score, lpips=_number(entry["lpips"]))
+    if "input_lpips" in entry:
+        score = replace(score, input_lpips=_number(entry["input_lpips"]))
+    return score
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)

@@ -30,7 +30,10 @@ class Published:
 
 
 def condition_name(row: Measured) -> str:
-    """'x3', 's25' or 'q10'."""
+    """'x3', 's25', 'q10', or a recipe's name with the side of the crop, if there was one: 'damage-text (256 px)'."""
+    if row.recipe is not None:
+        crop = row.protocol.get("crop")
+        return row.recipe + (f" ({crop} px)" if crop else "")
     if row.scale is not None:
         return f"x{row.scale}"
     return f"s{row.sigma:g}" if row.sigma is not None else f"q{row.quality}"
@@ -56,8 +59,8 @@ def sources(families: Sequence[str]) -> list[str]:
 def table(weights: Sequence[tuple[Card, int]]) -> str:
     """One row for each measured number of each weight. ``weights``: cards, and the sizes of their files in bytes.
 
-    "Without a network" is bicubic interpolation, BM3D for noise, and the damaged picture itself for JPEG. Sources stand
-    below. Empty where nothing was measured.
+    "Without a network" is bicubic interpolation, BM3D for noise, and the damaged picture itself for JPEG and recipes.
+    Sources stand below. Empty where nothing was measured.
     """
     if not any(card.measured for card, _ in weights):
         return ""
@@ -69,7 +72,7 @@ def table(weights: Sequence[tuple[Card, int]]) -> str:
                 f"`{card.name}`",
                 row.dataset,
                 condition,
-                f"**{row.psnr:.2f}** / {row.ssim:.4f}",
+                f"**{row.psnr:.2f}** / {row.ssim:.4f}{_perceptual(row.lpips)}",
                 published(card.family, row.dataset, condition) or "",
                 _classical(row),
                 f"{card.parameters:,}",
@@ -83,7 +86,15 @@ def table(weights: Sequence[tuple[Card, int]]) -> str:
     return "\n".join(lines) + (f"\n\n*Published: {notes}.*" if notes else "") + "\n"
 
 
+def _perceptual(value: float | None) -> str:
+    return f" / LPIPS {value:.3f}" if value is not None else ""
+
+
 def _classical(row: Measured) -> str:
+    if row.recipe is not None:
+        if row.input_psnr is None or row.input_ssim is None:
+            return ""
+        return f"{row.input_psnr:.2f} / {row.input_ssim:.4f}{_perceptual(row.input_lpips)} (input)"
     family, label = ("bicubic", "") if row.scale is not None else ("input", " (input)")
     if row.sigma is not None:
         family, label = "bm3d", " (BM3D)"

@@ -70,13 +70,3 @@ def rgb_to_lab(x: Tensor) -> Tensor:
     f = torch.where(ratio > _EPSILON, ratio.clamp(min=_EPSILON) ** (1 / 3), _KAPPA * ratio + 16 / 116)
     fx, fy, fz = f.unbind(-3)
     return torch.stack((116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)), dim=-3)
-
-
-def lab_to_rgb(x: Tensor) -> Tensor:
-    """The inverse of ``rgb_to_lab``; not clipped, as some Lab colours lie outside sRGB."""
-    lightness, a, b = x.unbind(-3)
-    fy = (lightness + 16) / 116
-    f = torch.stack((fy + a / 500, fy, fy - b / 200), dim=-3)
-    ratio = torch.where(f > _EPSILON ** (1 / 3), f.clamp(min=0.1) ** 3, (f - 16 / 116) / _KAPPA)
-    linear = _mix(ratio * _column(_WHITE, x), _inverse(_TO_XYZ, x))
-    return torch.where(linear > 0.0031308, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055, linear * 12.92)

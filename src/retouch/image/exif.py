@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-ORIENTATION, ICC = 274, 34675
+ORIENTATION, SOFTWARE, ICC = 274, 305, 34675
 EXIF_POINTER, GPS_POINTER, INTEROP_POINTER = 34665, 34853, 40965
 _POINTERS = {EXIF_POINTER, GPS_POINTER, INTEROP_POINTER}
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes a value, by type
 _INTEGERS = {3: "H", 4: "I", 8: "h", 9: "i"}
 _LARGEST_TAG = 1 << 20  # bytes; a description is never as large, embedded previews and editors' layers are
+_JPEG_ROOM = 65527  # bytes of a block in a JPEG
 _LARGEST_BLOCK = 1 << 24  # bytes; a forged directory can name the same megabyte thousands of times
 
 # Tags of a TIFF directory that say how its pixels are laid out, or that hold what Metadata keeps in a field of its own
@@ -176,6 +177,28 @@ def without_orientation(block: bytes) -> bytes | None:
         directory = struct.pack(order + "H", len(kept)) + b"".join(kept) + tail
         out[first : following + 4] = directory.ljust(following + 4 - first, b"\0")
     return bytes(out)
+
+
+def with_software(block: bytes, name: str) -> bytes:
+    """The block with ``Software`` (Exif 2.32, tag 305) set to ``name``, unless it names one already.
+
+    The first directory is written anew behind everything else, so that every other byte, and what offsets point to,
+    stays in its place. A block that would no longer fit a JPEG stays as it is. Raises ``MalformedError``.
+    """
+    order, first = _head(block)
+    entries, following = _directory(_slices(block), first, order)
+    if any(entry.code == SOFTWARE for entry in entries):
+        return block
+    text = name.encode("ascii", "replace").ljust(4, b"\0") + b"\0"  # 5 bytes at least: it lies behind the directory
+    out = block + b"\0" * (len(block) % 2)
+    place = len(out) + 2 + 12 * (len(entries) + 1) + 4
+    fields = [(entry.code, block[entry.at : entry.at + 12]) for entry in entries]
+    fields.append((SOFTWARE, struct.pack(order + "HHII", SOFTWARE, 2, len(text), place)))
+    body = b"".join(field for _, field in sorted(fields, key=lambda pair: pair[0]))
+    head = out[:4] + struct.pack(order + "I", len(out)) + out[8:]
+    after = block[following : following + 4].ljust(4, b"\0")
+    made = head + struct.pack(order + "H", len(fields)) + body + after + text
+    return block if len(block) <= _JPEG_ROOM < len(made) else made
 
 
 def read_tags(fetch: Fetch, offset: int, order: ByteOrder, notes: list[str]) -> list[Tag]:

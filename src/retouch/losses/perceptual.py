@@ -29,20 +29,20 @@ def gram(x: Tensor) -> Tensor:
     return product
 
 
-class _OnFeatures(nn.Module):
+class OnFeatures(nn.Module):
     """Holds a feature network that never learns."""
 
     def __init__(self, features: nn.Module) -> None:
         super().__init__()
         self.features = features.eval().requires_grad_(False)
 
-    def train(self, mode: bool = True) -> _OnFeatures:
+    def train(self, mode: bool = True) -> OnFeatures:
         super().train(mode)
         self.features.eval()  # normalisation and dropout stay as they were trained
         return self
 
 
-class Perceptual(_OnFeatures):
+class Perceptual(OnFeatures):
     """``pixel`` L1(x) + sum over layers of w L1(activations) + w^2 ``gram`` L1(Gram matrices) -> scalar.
 
     ``features``: see the module. ``layers``: name -> w. ``pixel``, ``gram``: weights; 0 leaves the part out. The form
@@ -74,7 +74,7 @@ class Perceptual(_OnFeatures):
         return loss
 
 
-class ContentLoss(_OnFeatures):
+class ContentLoss(OnFeatures):
     """Mean squared difference of the activations of one layer, each times ``scale`` -> scalar: the VGG loss of SRGAN.
 
     ``features``: see the module; VGG19 as published. ``layer``: relu5_4 (SRGAN's phi_5,4) or relu2_2 (phi_2,2).

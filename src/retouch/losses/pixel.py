@@ -35,6 +35,25 @@ class L2(nn.Module):
         return difference(prediction, target).square().mean()
 
 
+class LogL2(nn.Module):
+    """Mean over the pictures of ``10 log10(mean squared difference + 10^(-ceiling / 10))``: minus PSNR, in dB.
+
+    Every picture of a batch pulls alike, however badly it is damaged, where the large errors of a few would rule L2 and
+    L1. ``ceiling``: in dB, above 0 (else ``ValueError``); what is nearer to its target than that hardly counts any
+    more. The PSNR loss of Chen, Chu, Zhang, Sun, "Simple Baselines for Image Restoration", ECCV 2022, with a ceiling.
+    """
+
+    def __init__(self, ceiling: float = 45.0) -> None:
+        super().__init__()
+        if not ceiling > 0:
+            raise ValueError(f"ceiling is above 0 dB, not {ceiling}")
+        self.least = 10 ** (-ceiling / 10)
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        errors = difference(prediction, target).square().flatten(1).mean(1)
+        return 10 * torch.log10(errors + self.least).mean()
+
+
 class Charbonnier(nn.Module):
     """Mean of ``sqrt(d^2 + eps^2)`` over the differences d of two tensors of one shape -> scalar.
 

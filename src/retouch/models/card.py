@@ -22,7 +22,9 @@ COLOURS = {
 class Measured:
     """One row of ``retouch evaluate``: means over the ``images`` pictures of ``dataset``.
 
-    Exactly one of ``scale``, ``sigma`` and ``quality`` is set. ``psnr`` in dB. ``protocol``: what the evaluation wrote.
+    Exactly one of ``scale``, ``sigma``, ``quality`` and ``recipe`` (of a damage) is set. ``psnr`` in dB. ``input_psnr``
+    and ``input_ssim``: of the damaged pictures themselves. ``lpips``, ``input_lpips``: perceptual distances, where they
+    were asked for. ``protocol``: what the evaluation wrote.
     """
 
     dataset: str
@@ -32,12 +34,17 @@ class Measured:
     scale: int | None = None
     sigma: float | None = None
     quality: int | None = None
+    recipe: str | None = None
+    input_psnr: float | None = None
+    input_ssim: float | None = None
+    lpips: float | None = None
+    input_lpips: float | None = None
     protocol: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def condition(self) -> tuple[str, int | None, float | None, int | None]:
+    def condition(self) -> tuple[str, int | None, float | None, int | None, str | None]:
         """What two rows that measure the same have in common."""
-        return self.dataset, self.scale, self.sigma, self.quality
+        return self.dataset, self.scale, self.sigma, self.quality, self.recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +89,7 @@ class Card:
     def with_measured(self, row: Measured) -> Card:
         """The card with ``row`` added, in the place of an older one of the same data set and condition."""
         others = tuple(known for known in self.measured if known.condition != row.condition)
-        rows = sorted((*others, row), key=lambda m: (m.dataset, m.scale or 0, m.sigma or 0, m.quality or 0))
+        rows = sorted((*others, row), key=_order)
         return dataclasses.replace(self, measured=tuple(rows))
 
     def to_json(self) -> str:
@@ -116,8 +123,13 @@ class Card:
             raise RetouchError(f"{where}: the card in its header cannot be read: {error}") from error
 
 
+def _order(row: Measured) -> tuple[str, int, float, int, str]:
+    return row.dataset, row.scale or 0, row.sigma or 0, row.quality or 0, row.recipe or ""
+
+
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "str": str,
+    "str | None": (str, type(None)),
     "int": int,
     "int | None": (int, type(None)),
     "float": (int, float),

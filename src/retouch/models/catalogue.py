@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import warnings
@@ -11,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from retouch.image.atomic import replacing
 from retouch.image.errors import OptionError, RetouchError, unknown
 from retouch.models import cache
 from retouch.models.card import Card
@@ -150,15 +150,12 @@ def install(source: str | Path, *, replace: bool = False) -> Entry:
     target = user_folder() / f"{checked_name(card.name)}{ENDING}"
     if target.exists() and not replace:
         raise RetouchError(f"{source}: not installed: {target} is there already; --replace takes its place")
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, beside)
-        beside.replace(target)
+        with replacing(target) as beside:
+            shutil.copyfile(source, beside)
     except OSError as error:
         raise RetouchError(f"{target}: cannot write: {error.strerror or error}") from error
-    finally:
-        beside.unlink(missing_ok=True)
     packaged = PACKAGED / target.name
     return Entry(card, target, "user", packaged if packaged.exists() else None)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from retouch.image.atomic import replacing
 from retouch.image.errors import OptionError, RetouchError
 from retouch.models.header import HEADER
 from retouch.models.load import Model
@@ -58,21 +58,18 @@ def export_onnx(model: Model, output: str | Path, opset: int = DEFAULT_OPSET) ->
     spec: Any = getattr(network, "spec", None)
     if not isinstance(spec, Spec):
         raise RetouchError(f"{model.path}: {model.card.architecture} maps no picture to a picture; not exported")
-    beside = output.with_name(f".{output.name}.{os.getpid()}.part")
+    graph = _trace(network, spec, opset, model.card.name)
+    property_ = graph.metadata_props.add()
+    property_.key, property_.value = HEADER, model.card.to_json()
+    data = graph.SerializeToString()
+    difference = _difference(network, spec, onnxruntime, data)
+    if not difference <= LIMIT:
+        raise RetouchError(f"{output}: not written: differs from torch by {difference:.2g}, more than {LIMIT:g}")
     try:
-        graph = _trace(network, spec, opset, model.card.name)
-        property_ = graph.metadata_props.add()
-        property_.key, property_.value = HEADER, model.card.to_json()
-        data = graph.SerializeToString()
-        difference = _difference(network, spec, onnxruntime, data)
-        if not difference <= LIMIT:
-            raise RetouchError(f"{output}: not written: differs from torch by {difference:.2g}, more than {LIMIT:g}")
-        beside.write_bytes(data)
-        beside.replace(output)
+        with replacing(output) as beside:
+            beside.write_bytes(data)
     except OSError as error:
         raise RetouchError(f"{output}: cannot write: {error.strerror or error}") from error
-    finally:
-        beside.unlink(missing_ok=True)
     return Exported(output, opset, difference, len(data))
 
 

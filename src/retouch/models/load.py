@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from retouch.image.atomic import replacing
 from retouch.image.errors import OptionError, RetouchError
 from retouch.models.card import Card
 from retouch.models.header import HEADER, read_card, read_header
@@ -125,10 +125,8 @@ def _write(path: Path, tensors: Mapping[str, Tensor], card: Card) -> None:
     from safetensors.torch import save
 
     data = save(dict(tensors), metadata={HEADER: card.to_json()})
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        beside.write_bytes(data)
-        beside.replace(path)
+        with replacing(path) as beside:
+            beside.write_bytes(data)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise RetouchError(f"{path}: cannot write: {error.strerror or error}") from error

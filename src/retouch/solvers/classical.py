@@ -173,7 +173,7 @@ class JpegReapplication:
     ) -> Solution:
         """Take out blocks and ringing. Raises ``OptionError`` if neither the file nor ``quality`` tells the tables."""
         check_denoising("re-application of JPEG", degradation or Identity())
-        tables, halved = self._tables(measurement)
+        tables, halved = self.tables(measurement)
         luma, chroma = (torch.tensor(table, dtype=torch.float32).view(1, 64, 1, 1) / 255 for table in tables)
 
         def clean(pixels: Tensor) -> Tensor:
@@ -188,8 +188,11 @@ class JpegReapplication:
         # a halved chroma block spans 14 pixels, and bilinear halving and doubling some more
         return _by_windows(measurement, measurement.pixels, clean, 24, side=256, threads=1, on_step=on_step)
 
-    def _tables(self, measurement: Image) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], bool]:
-        """The luma and chroma tables, row by row, and whether the chroma was halved both ways."""
+    def tables(self, measurement: Image) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], bool]:
+        """The luma and chroma tables, row by row, and whether the chroma was halved both ways.
+
+        Raises ``OptionError`` if neither the file nor ``quality`` tells them.
+        """
         settings = measurement.metadata.jpeg
         if self.quality is not None:
             tables, subsampling = _standard_tables(self.quality), settings.subsampling if settings else 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from retouch.image.atomic import replacing
 from retouch.image.errors import RetouchError
 from retouch.image.image import Image
 
@@ -26,7 +26,7 @@ class Step:
     ``index``: steps done, from 1; ``total``: the most there will be (a stop rule may end it sooner).
     ``seconds_left``: estimate to ``total``, None before there is one. ``loss``: of this step, None where a method
     has none. ``preview``: the picture as it stands, on some steps only. ``note``: something to tell the person.
-    ``speed``: pictures a second, where that is known.
+    ``speed``: pictures a second, where that is known. ``stage``: which part of a longer work it is, in words.
     """
 
     index: int
@@ -36,6 +36,7 @@ class Step:
     preview: Image | None = None
     note: str | None = None
     speed: float | None = None
+    stage: str | None = None
 
 
 Listener = Callable[[Step], bool | None]
@@ -153,14 +154,11 @@ class Loop:
             "average": average.state_dict(),
             "stop": self.stop.state_dict() if self.stop is not None else None,
         }
-        partial = self.state_file.with_name(f".{self.state_file.name}.{os.getpid()}.part")
         try:
-            torch.save(state, partial)
-            partial.replace(self.state_file)
+            with replacing(self.state_file) as partial:
+                torch.save(state, partial)
         except OSError as error:
             raise RetouchError(f"{self.state_file}: cannot write the state: {error.strerror or error}") from error
-        finally:
-            partial.unlink(missing_ok=True)
 
     def _resume(self, process: Process, average: RunningAverage, history: list[dict[str, float]]) -> int:
         """Restore everything from the state file, if there is one; the number of steps already made."""

@@ -132,7 +132,16 @@ class Options:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MethodOptions(Options):
+class TaskOptions(Options):
+    """What every task takes."""
+
+    note: bool = option(
+        True, "note in the metadata (XMP) what was done, by which method and weights; --no-note leaves it out"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodOptions(TaskOptions):
     """What every task with more than one way to do it takes."""
 
     method: str = option("auto", "how to do it; 'auto' picks by task, size, device and --budget", metavar="NAME")
@@ -226,13 +235,17 @@ class Task:
     def named(self, options: MethodOptions) -> Method | None:
         """The method that ``--method`` or ``--model`` names, None for 'auto'.
 
-        Raises ``OptionError`` for an unknown one, and for one that cannot be used here with these options.
+        Raises ``OptionError`` for an unknown one, for one that cannot be used here with these options, and for 'auto'
+        where none can.
         """
         if getattr(options, "model", None) is not None:
             from retouch.tasks.learned import method_of_model
 
             return method_of_model(self, options)
         if options.method == "auto":
+            reasons = [method.available(options) for method in self.methods]
+            if None not in reasons:
+                raise OptionError(f"{self.name}: {reasons[0]}")
             return None
         method = self.method(options.method)
         reason = method.available(options)
@@ -261,8 +274,21 @@ class Task:
         return min(usable, key=lambda m: costs[m.name])
 
     def run(self, image: Image, options: Options, on_step: Listener | None = None) -> Image:
-        """Do the task on one picture."""
-        return self.choose(image.megapixels, options).run(image, options, on_step)
+        """Do the task on one picture, by the method that ``choose`` picks; see ``perform``."""
+        return self.perform(self.choose(image.megapixels, options), image, options, on_step)
+
+    def perform(self, method: Method, image: Image, options: Options, on_step: Listener | None = None) -> Image:
+        """Do the task by ``method``; what was done is noted in the metadata, if the options ask for it.
+
+        A picture that comes back as it is gets no note.
+        """
+        from retouch.tasks.provenance import models_used, noted
+
+        with models_used() as models:
+            result = method.run(image, options, on_step)
+        if result.pixels is image.pixels or not (isinstance(options, TaskOptions) and options.note):
+            return result
+        return noted(result, self, method, options, models)
 
 
 def as_image(source: Source) -> Image:

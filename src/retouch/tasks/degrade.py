@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from retouch.image.errors import OptionError
-from retouch.tasks.base import Method, Options, Task, as_image, option
+from retouch.tasks.base import Method, Task, TaskOptions, as_image, option
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DegradeOptions(Options):
+class DegradeOptions(TaskOptions):
     """Either a recipe, or single degradations, applied in the order in which a camera and a web site would."""
 
     recipe: str | None = option(

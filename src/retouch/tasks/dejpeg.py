@@ -6,14 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from retouch.degradations.jpeg_tables import quality_of_table
 from retouch.tasks.base import Method, Task, as_image, option
 from retouch.tasks.iterate import deep_prior, note, prior_seconds
 from retouch.tasks.learned import LearnedOptions, learned_method
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from retouch.image.image import Image
+    from retouch.solvers.classical import JpegReapplication
     from retouch.solvers.steps import Listener
     from retouch.tasks.base import Source
 
@@ -45,46 +45,27 @@ def _quality(image: Image, options: DejpegOptions, on_step: Listener | None) -> 
     return _UNKNOWN
 
 
-def quality_of_table(table: Sequence[int]) -> int:
-    """The libjpeg quality, 1..100, whose luma table comes nearest to ``table``, 64 steps in any order.
-
-    libjpeg scales the table of ITU T.81, annex K.1 by s percent, s = 5000/q below quality 50 and 200 - 2q from there
-    on, and keeps each entry in 1..255. Entries are compared in sorted order, by the sum of their differences.
-    """
-    steps = sorted(table)
-
-    def distance(quality: int) -> int:
-        percent = 5000 // quality if quality < 50 else 200 - 2 * quality
-        scaled = (min(255, max(1, (entry * percent + 50) // 100)) for entry in _ANNEX_K)
-        return sum(abs(one - other) for one, other in zip(steps, scaled, strict=True))
-
-    return min(range(1, 101), key=distance)
-
-
-_ANNEX_K = sorted((
-    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51,
-    87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101,
-    72, 92, 95, 98, 112, 100, 103, 99,
-))  # fmt: skip
-
-
-def _reapply(image: Image, options: DejpegOptions, on_step: Listener | None) -> Image:
+def reapplication(image: Image, options: DejpegOptions, on_step: Listener | None) -> JpegReapplication:
+    """The solver that knows the tables the picture was coded with: those of the file, or of the quality given."""
     from retouch.solvers.classical import JpegReapplication
 
     settings = image.metadata.jpeg
     told = options.quality_of_input is None and settings is not None and 0 in settings.tables
-    solver = JpegReapplication(quality=None if told else _quality(image, options, on_step))
-    return solver.solve(image, on_step=on_step).image
+    return JpegReapplication(quality=None if told else _quality(image, options, on_step))
+
+
+def _reapply(image: Image, options: DejpegOptions, on_step: Listener | None) -> Image:
+    return reapplication(image, options, on_step).solve(image, on_step=on_step).image
 
 
 def _tv(image: Image, options: DejpegOptions, on_step: Listener | None) -> Image:
     from retouch.solvers.classical import TotalVariation
 
-    residue = _residue(_quality(image, options, on_step))
-    return TotalVariation(sigma=residue).solve(image, on_step=on_step).image
+    sigma = residue(_quality(image, options, on_step))
+    return TotalVariation(sigma=sigma).solve(image, on_step=on_step).image
 
 
-def _residue(quality: int) -> float:
+def residue(quality: int) -> float:
     """Standard deviation of what JPEG of this quality leaves, on the 0..255 scale.
 
     A fit to photographs coded at quality 10 to 90 (their PSNR is 27.8, 30.1, 31.5, 32.4 dB at 10, 20, 30, 40).

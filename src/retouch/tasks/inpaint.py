@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from retouch.image.errors import OptionError, RetouchError
-from retouch.tasks.base import Method, MethodOptions, Task, as_image, option
+from retouch.tasks.base import Method, Task, as_image, option
 from retouch.tasks.iterate import Network, deep_prior, note, prior_seconds
+from retouch.tasks.learned import LearnedOptions, learned_method
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InpaintOptions(MethodOptions):
+class InpaintOptions(LearnedOptions):
     """The options of ``inpaint``. ``mask``: ``(1, H, W)``, at least 0.5 where the picture is to be filled."""
 
     mask: Tensor = option(
@@ -100,6 +101,28 @@ def _classical(name: Literal["biharmonic", "telea", "navier-stokes"]) -> Fill:
     return fill
 
 
+def _learned(image: Image, hole: Tensor, options: InpaintOptions, on_step: Listener | None) -> Image:
+    """The network on the picture with flat holes: a hole of one colour is what it has learned to know as one."""
+    from retouch.solvers.first_guess import fill_flat
+
+    rows, columns = _around(hole.any(2)[0]), _around(hole.any(1)[0])
+    part = replace(image, pixels=image.pixels[:, rows, columns].contiguous(), alpha=None)
+    guess = fill_flat(part.pixels, hole[:, rows, columns])
+    filled = _NETWORK.run(part.with_pixels(guess), options, on_step)
+    pixels = image.pixels.clone()
+    pixels[:, rows, columns] = filled.pixels
+    return image.with_pixels(pixels)
+
+
+_NETWORK = learned_method(
+    "inpaint",
+    "unet",
+    rank=40,
+    summary="a U-Net (Ronneberger et al. 2015) trained on pictures with holes and letters, among other damages",
+    cost="one pass of the network over what surrounds the holes: seconds a megapixel on a CPU",
+    prefer="letters and small holes over texture, in a hurry",
+)
+
 INPAINT = Task(
     name="inpaint",
     help="fill what a mask marks: text, scratches, stains, holes",
@@ -116,6 +139,7 @@ INPAINT = Task(
             run=_with_mask(_prior("hourglass")),
             iterative=True,
         ),
+        replace(_NETWORK, run=_with_mask(_learned)),
         Method(
             name="biharmonic",
             summary="biharmonic interpolation (Chui and Mhaskar 2010): the smoothest surface through the borders",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from retouch.image.errors import OptionError
 from retouch.tasks.base import Method, MethodOptions, Task, option, parse_tile
 from retouch.tasks.iterate import note, operations_per_second
+from retouch.tasks.provenance import tell_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,9 +56,14 @@ _FAMILIES = {
     "vdsr": _Family(0, 664_704, "vdsr"),
     "srresnet": _Family(1_950_000, 15_552, "srresnet-x4"),
     "srgan": _Family(1_950_000, 15_552, "srgan-x4"),
+    "transform": _Family(494_784, 15_552, "transform-x4"),
     "dncnn": _Family(0, 667_008, "dncnn-blind"),
     "dncnn-3": _Family(0, 667_008, "dncnn-3"),
+    "unet": _Family(0, 69_725, "unet-{task}"),
 }
+
+
+_TRAINED_WITH = {"inpaint": "restore"}  # tasks whose weights another task's recipe trains
 
 
 def target_size(image: Image, scale: float) -> tuple[int, int]:
@@ -151,7 +157,7 @@ def _why_not(task: str, family: str, options: Any) -> str | None:
     if not cards or (task == "upscale" and not any(scale > 1 for card in cards for scale in card.scales)):
         recipe = _FAMILIES[family].recipe
         scale = getattr(options, "scale", None)
-        recipe = recipe.format(scale=scale if scale in (2, 3, 4) else 2)
+        recipe = recipe.format(scale=scale if scale in (2, 3, 4) else 2, task=_TRAINED_WITH.get(task, task))
         how = (
             f"retouch train {recipe} --images DIR, then retouch models install" if recipe else "retouch models install"
         )
@@ -197,6 +203,16 @@ def _pick(task: str, cards: list[Card], channels: int, level: Callable[[], float
 
 
 def _run(task: str, family: str, level: Level | None, image: Image, options: Any, on_step: Listener | None) -> Image:
+    return _filled(image, run_network(task, family, level, image, options, on_step))
+
+
+def run_network(
+    task: str, family: str, level: Level | None, image: Image, options: Any, on_step: Listener | None
+) -> Tensor:
+    """What the weight for this picture, or the one that ``options.model`` names, makes of it; not clipped.
+
+    Raises ``OptionError`` where there is none for the task.
+    """
     from retouch.models import catalogue
 
     if options.model is not None:
@@ -222,6 +238,8 @@ def _run(task: str, family: str, level: Level | None, image: Image, options: Any
         card.name: _runner(named if named is not None else card.name, options, "off" if tile is None else tile)
         for card, _ in stages
     }
+    for card, _ in stages:
+        tell_model(card)
     for name in runners:
         note(on_step, f"weights: {name}")
     planned = [(runners[card.name], scale) for card, scale in stages]
@@ -232,7 +250,7 @@ def _run(task: str, family: str, level: Level | None, image: Image, options: Any
         size = target_size(image, options.scale)
         if tuple(pixels.shape[1:]) != size:
             pixels = bicubic(pixels[None], size)[0]
-    return _filled(image, pixels)
+    return pixels
 
 
 def _filled(image: Image, pixels: Tensor) -> Image:

@@ -49,7 +49,7 @@ class Samples(Dataset[Batch]):
 
     def __init__(self, pictures: Pictures, recipe: TrainingRecipe) -> None:
         self.data, self.seed = recipe.data, recipe.run.seed
-        self.degradations = recipe.degradations()
+        self.degradations, self.augmentation = recipe.degradations(), recipe.augmentation()
         self.pictures = _large_enough(pictures, recipe.data)
         # one call for a whole batch, where nothing is drawn
         self._known: tuple[int, list[int]] = (-1, [])
@@ -94,6 +94,8 @@ class Samples(Dataset[Batch]):
             cut = cut.flip(2)
         if self.data.rotations:
             cut = cut.rot90(draw(3), (1, 2))
+        if self.augmentation is not None:
+            cut = self.augmentation(cut[None], generator)[0].clamp(0, 1)
         return cut.contiguous()
 
     def _order(self, round_: int) -> list[int]:

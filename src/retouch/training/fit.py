@@ -10,17 +10,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from retouch.image.errors import RetouchError
 from retouch.models.card import Card
-from retouch.models.load import save_weights
+from retouch.models.load import checksum, load_weights, read_tensors, save_weights
 from retouch.networks.build import count_parameters
 from retouch.solvers.steps import Listener, Step
-from retouch.training import checkpoint
+from retouch.training import checkpoint, stages
 from retouch.training.data import Samples
 from retouch.training.distributed import Place, agree, join, place, restarted, wait
 from retouch.training.logs import Board, CsvLog
@@ -29,9 +29,6 @@ from retouch.training.recipe import TrainingRecipe
 from retouch.training.trainer import Trainer
 from retouch.training.validation import Validation, Validator
 
-if TYPE_CHECKING:
-    pass
-
 _RETURNS = 3  # times that a run goes back after a loss that is not finite, before it gives up
 
 
@@ -39,7 +36,8 @@ _RETURNS = 3  # times that a run goes back after a loss that is not finite, befo
 class Result:
     """What a run came to: the weight it wrote, the steps made, the best validation PSNR (NaN without validation).
 
-    ``finished``: whether all steps were made; if not, the same call goes on from the checkpoint.
+    Of a recipe with stages: the steps of all of them, the PSNR of the last one begun, and its weight while not all are
+    done. ``finished``: whether all steps were made; if not, the same call goes on from the checkpoint.
     """
 
     weight: Path
@@ -71,8 +69,12 @@ def fit(
     """Train by ``recipe`` on the pictures of the folders ``images``; everything is written into the folder ``run``.
 
     There: ``recipe.json`` (resolved), ``checkpoint.pt``, ``log.csv``, ``validation.csv``, ``validation/*.jpg``,
-    TensorBoard's events where it is installed, the decoded pictures, and in the end ``NAME.safetensors`` with its card.
-    A run that was stopped or killed goes on from its checkpoint to the same losses; ``fresh`` starts over.
+    ``sheet.jpg`` (the validation of the weight that is kept), TensorBoard's events where it is installed, the decoded
+    pictures, and in the end ``NAME.safetensors`` with its card. A recipe with stages has a folder of all these for each
+    (``1-FIRST``, ``2-SECOND``, ...), but for the pictures, which they share, and in the end ``NAME.safetensors`` with
+    the whole recipe, the steps and hours of all stages; a stage that is done is not done again. The samples of a stage
+    go on where those of the stage before it ended. A run that was stopped or killed goes on from its checkpoint to the
+    same losses; ``fresh`` starts over.
     ``validate``: a folder of pictures for validation; by default ``data.held_out`` of the images are kept for it.
     ``workers``: processes that prepare batches, None chooses. ``on_step``: hears every step, with the validation
     sheets as previews; returning False stops the run after a checkpoint. ``on_skip``: hears of each picture that
@@ -85,14 +87,121 @@ def fit(
     chosen = join(here, device)
     if workers is None:
         workers = _workers(chosen, here)
+    parts = [(run, recipe)]
+    if recipe.stage:
+        parts = [(run / name, part) for name, part in zip(stages.folders(recipe.stage), recipe.stages(), strict=True)]
     try:
-        (run / "validation").mkdir(parents=True, exist_ok=True)
+        for folder, _ in parts:
+            (folder / "validation").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RetouchError(f"{run}: cannot make the run folder: {error.strerror or error}") from error
     training, held_out = _pictures(recipe, images, validate, run, here, on_skip, on_step)
-    trainer = Trainer(recipe, Samples(training, recipe), here=here, device=chosen, workers=workers)
-    loop = _Loop(trainer, run, Validator(held_out, recipe) if len(held_out) else None, on_step, images)
-    return loop.run_all(fresh and not restarted())  # what has begun afresh goes on when one of its processes dies
+    if fresh and here.chief and not restarted():  # what began afresh goes on when one of its processes dies
+        for folder, _ in parts:
+            (folder / checkpoint.FILE).unlink(missing_ok=True)
+    wait()
+
+    def make(part: TrainingRecipe, folder: Path, start: Path | None, shift: int, listener: Listener | None) -> _Loop:
+        network = part.network if start is None else dataclasses.replace(part.network, start=str(start))
+        begun = dataclasses.replace(part, network=network)
+        trainer = Trainer(begun, Samples(training, part), here=here, device=chosen, workers=workers)
+        trainer.shift = shift
+        validator = Validator(held_out, part) if len(held_out) else None
+        return _Loop(part, trainer, folder, validator, listener, images, _identity(part, trainer.samples, start))
+
+    if not recipe.stage:
+        return make(recipe, run, None, 0, on_step).run_all()
+    return _Staged(recipe, run, parts, make, training, on_step, chosen, here).run_all()
+
+
+class _Staged:
+    """The stages of a recipe one after the other, each a run of its own; a stage that is done is passed over."""
+
+    def __init__(
+        self,
+        recipe: TrainingRecipe,
+        run: Path,
+        parts: Sequence[tuple[Path, TrainingRecipe]],
+        make: Callable[[TrainingRecipe, Path, Path | None, int, Listener | None], _Loop],
+        training: Pictures,
+        on_step: Listener | None,
+        device: torch.device,
+        here: Place,
+    ) -> None:
+        self.recipe, self.run, self.parts, self.make, self.training = recipe, run, parts, make, training
+        self.on_step, self.device, self.here = on_step, device, here
+        self.words = ""
+        self.stopped = False
+
+    def run_all(self) -> Result:
+        if self.here.chief:
+            _write_recipe(self.recipe, self.run)
+        before: Path | None = None
+        steps, seconds = 0, 0.0
+        for number, (folder, part) in enumerate(self.parts, 1):
+            self.words = f"stage {number} of {len(self.parts)}, {self.recipe.stage[number - 1]['name']}"
+            weight = folder / f"{part.name}.safetensors"
+            state = self._done(part, folder, weight, before)
+            if state is None:
+                shift = sum(earlier.run.steps * earlier.run.batch for _, earlier in self.parts[: number - 1])
+                loop = self.make(part, folder, before, shift, self._heard)
+                self._heard(Step(loop.trainer.step, part.run.steps, note="begins"))
+                result = loop.run_all(half=False)  # the next stage begins with the very same weights
+                spent = loop.spent
+                asked = agree(self.stopped, self.device)
+                if not result.finished or (asked and number < len(self.parts)):
+                    return dataclasses.replace(result, steps=steps + result.steps, finished=False)
+            else:
+                result, spent = Result(weight, part.run.steps, _or_nan(state["best"]["psnr"]), True), state["seconds"]
+            steps, seconds, before = steps + part.run.steps, seconds + spent, weight
+        assert before is not None
+        final = self.run / f"{self.recipe.name}.safetensors"
+        if self.here.chief:
+            model = load_weights(before)
+            card = dataclasses.replace(
+                model.card,
+                name=self.recipe.name,
+                recipe=self.recipe.table(),
+                steps=steps,
+                hours=round(seconds / 3600, 2),
+            )
+            save_weights(final, model.network.state_dict(), card)
+        wait()
+        return Result(final, steps, result.psnr, True)
+
+    def _done(self, part: TrainingRecipe, folder: Path, weight: Path, before: Path | None) -> dict[str, Any] | None:
+        """The last checkpoint of a stage that is done."""
+        file = folder / checkpoint.FILE
+        if not file.exists() or not weight.exists():
+            return None
+        state = checkpoint.load(file, _identity(part, Samples(self.training, part), before))
+        return state if state["step"] == part.run.steps else None
+
+    def _heard(self, step: Step) -> bool:
+        """Tells which stage a step is of, and remembers that a stop was asked for at the very end of one."""
+        note = f"{self.words}: {step.note}" if step.note else None
+        heard = (
+            self.on_step is None or self.on_step(dataclasses.replace(step, stage=self.words, note=note)) is not False
+        )
+        self.stopped |= not heard
+        return heard
+
+
+def _identity(recipe: TrainingRecipe, samples: Samples, start: Path | None) -> dict[str, Any]:
+    """What decides on the numbers of a run, by name; ``start``: the weight of the stage before it."""
+    table = recipe.table()
+    for key in ("log_every", "save_every"):  # what is logged, shown or saved how often decides on no number
+        del table["run"][key]
+    known = {"recipe": table, "pictures": samples.pictures.fingerprint}
+    return known if start is None else known | {"start": checksum(read_tensors(start))}
+
+
+def _write_recipe(recipe: TrainingRecipe, run: Path) -> None:
+    (run / "recipe.json").write_text(json.dumps(recipe.table(), indent=2) + "\n")
+
+
+def _or_nan(psnr: float) -> float:
+    return psnr if math.isfinite(psnr) else math.nan
 
 
 def _workers(device: torch.device, here: Place) -> int:
@@ -135,7 +244,8 @@ def _pictures(
     first = {file: index for index, file in reversed(list(enumerate(everything.files)))}  # a folder may be given twice
     kept = min(recipe.data.held_out, len(first) // 5)
     order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(recipe.run.seed)).tolist()
-    large = [i for i in order if min(everything.entries[i].shape[1:]) >= recipe.data.crop]
+    crop = max(part.data.crop for part in recipe.stages())  # the same pictures for all stages
+    large = [i for i in order if min(everything.entries[i].shape[1:]) >= crop]
     chosen = list(dict.fromkeys(everything.files[i] for i in large))[:kept]
     rest = [i for i, file in enumerate(everything.files) if file not in chosen]
     return everything.only(rest), everything.only(sorted(first[file] for file in chosen))
@@ -146,33 +256,31 @@ class _Loop:
 
     def __init__(
         self,
+        recipe: TrainingRecipe,
         trainer: Trainer,
         run: Path,
         validator: Validator | None,
         on_step: Listener | None,
         images: Sequence[Path],
+        identity: dict[str, Any],
     ) -> None:
-        self.trainer, self.run, self.validator, self.on_step, self.images = trainer, run, validator, on_step, images
-        self.recipe, self.chief = trainer.recipe, trainer.here.chief
+        self.recipe, self.trainer, self.run, self.validator, self.on_step = recipe, trainer, run, validator, on_step
+        self.images, self.identity, self.chief = images, identity, trainer.here.chief
         self.file = run / checkpoint.FILE
-        # what is logged, shown or saved how often decides on no number
-        table = self.recipe.table()
-        for key in ("log_every", "save_every"):
-            del table["run"][key]
-        self.identity = {"recipe": table, "pictures": trainer.samples.pictures.fingerprint}
         self.best: dict[str, Any] = {"psnr": -math.inf, "step": 0, "weights": {}}
         self.returns = 0
         self.seconds = 0.0  # of earlier lives of the run
         self.spent = 0.0  # of all of them, as the checkpoint has it
 
-    def run_all(self, fresh: bool) -> Result:
+    def run_all(self, half: bool = True) -> Result:
+        """All steps, and the weight, in float16 if ``half``."""
         trainer = self.trainer
-        if self.file.exists() and not fresh:
+        if self.file.exists():
             self._restore(checkpoint.load(self.file, self.identity))
             self._tell(note=f"goes on from step {trainer.step}")
         else:
             if self.chief:
-                (self.run / "recipe.json").write_text(json.dumps(self.recipe.table(), indent=2) + "\n")
+                _write_recipe(self.recipe, self.run)
             self._save()
         wait()
         if self.chief:
@@ -186,10 +294,9 @@ class _Loop:
                 self.board.close()
         path = self.run / f"{self.recipe.name}.safetensors"
         if self.chief:
-            self._write_weight(path)
+            self._write_weight(path, half)
         wait()
-        psnr = self.best["psnr"]
-        return Result(path, trainer.step, psnr if math.isfinite(psnr) else math.nan, finished)
+        return Result(path, trainer.step, _or_nan(self.best["psnr"]), finished)
 
     def _steps(self) -> bool:
         trainer, run = self.trainer, self.recipe.run
@@ -287,7 +394,10 @@ class _Loop:
         self.board.scalars(trainer.step, {"validation/psnr": found.psnr})
         self.board.picture(trainer.step, "validation", found.sheet)
         save(found.sheet, self.run / "validation" / f"{trainer.step:08d}.jpg", overwrite=True)
-        if found.psnr > self.best["psnr"]:
+        better = found.psnr > self.best["psnr"]
+        if better or self.recipe.run.keep == "last":
+            save(found.sheet, self.run / "sheet.jpg", overwrite=True)
+        if better:
             weights = {key: value.detach().cpu().clone() for key, value in trainer.best_product.state_dict().items()}
             self.best = {"psnr": found.psnr, "step": trainer.step, "weights": weights}
         return found
@@ -329,7 +439,7 @@ class _Loop:
         )
         return heard is not False
 
-    def _write_weight(self, path: Path) -> None:
+    def _write_weight(self, path: Path, half: bool) -> None:
         recipe, trainer = self.recipe, self.trainer
         weights = trainer.best_product.state_dict()
         if recipe.run.keep == "best" and self.best["weights"]:
@@ -348,7 +458,7 @@ class _Loop:
             parameters=count_parameters(trainer.product),
             **said,
         )
-        save_weights(path, weights, card)
+        save_weights(path, weights, card, half=half)
 
 
 def _device_name(device: torch.device) -> str:

@@ -1,7 +1,8 @@
 """Training recipes: everything that decides on a weight, in one TOML file.
 
 The recipes that come with Retouch lie in ``recipes/``, one a published weight. Any value can be replaced by
-``key=value`` on the command line, with dots into the tables: ``run.steps=1000 data.crop=96``.
+``key=value`` on the command line, with dots into the tables: ``run.steps=1000 data.crop=96``. Lists go by number, from
+0: ``stage.0.run.steps=50``. See ``stages`` for recipes of several stages.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import Any, Literal
 from retouch.degradations.recipe import Recipe, read_toml
 from retouch.image.errors import OptionError, unknown
 from retouch.models.card import COLOURS
-from retouch.training import tables
+from retouch.training import stages, tables
+
+_RESIZING = ("crop", "random_crop", "downsample", "lanczos_downsample", "upsample")  # not of an augmentation
 
 FOLDER = Path(__file__).parent / "recipes"
 """Where the recipes that come with Retouch lie, one ``name.toml`` each."""
@@ -28,7 +31,9 @@ class NetworkRecipe:
 
     ``encoder``: feature weights (``models.features``) that the network's ``encoder`` begins with, before ``start``.
     ``partly``: tensors that do not fit (another scale's deconvolution) keep their fresh values instead of an error.
-    ``frozen``: beginnings of the names of parameters that stay as they are.
+    ``frozen``: beginnings of the names of parameters that stay as they are. ``frozen_statistics``: the batch
+    normalisations under those names also keep their running statistics, and normalise by them; by default they go on
+    learning them, as fastai's ``train_bn`` does.
     """
 
     name: str
@@ -37,6 +42,7 @@ class NetworkRecipe:
     start: str | None = None
     partly: bool = False
     frozen: tuple[str, ...] = ()
+    frozen_statistics: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +52,11 @@ class DataRecipe:
     ``crop``: side of the target in pixels. ``channels``: "y" (studio-range BT.601 luma), "grey" (full range) or
     "rgb". ``degradation``: tables of ``degradations.recipe``, of which one is drawn for each target, all equally
     likely. ``flips`` and ``rotations`` (by quarter turns) are random. ``shrink``: the target is cut from the picture
-    made smaller by one of these factors. ``held_out``: pictures kept for validation where no folder of them is given.
-    ``small``: what a picture smaller than the crop is, an error or skipped. ``cache``: decoded pictures are kept in
-    one memory-mapped file; without it each crop decodes its picture anew.
+    made smaller by one of these factors. ``augment``: steps as those of a degradation (``kind``, ``probability``, ...)
+    that change the target itself, before it is damaged: perspective, zoom, contrast. ``held_out``: pictures kept for
+    validation where no folder of them is given. ``small``: what a picture smaller than the crop is, an error or
+    skipped. ``cache``: decoded pictures are kept in one memory-mapped file; without it each crop decodes its picture
+    anew.
     """
 
     crop: int
@@ -57,6 +65,7 @@ class DataRecipe:
     flips: bool = True
     rotations: bool = True
     shrink: tuple[float, ...] = (1.0,)
+    augment: tuple[dict[str, Any], ...] = ()
     held_out: int = 8
     small: Literal["error", "skip"] = "error"
     cache: bool = True
@@ -72,9 +81,14 @@ class ObjectiveRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupRecipe:
-    """Parameters whose names begin with ``match`` learn ``factor`` times as fast as the others."""
+    """Parameters whose names begin with ``match``, or one of several, learn ``factor`` times as fast as the others.
 
-    match: str
+    Discriminative rates (Howard and Ruder 2018, ULMFiT, section 3.2): fastai's ``slice(lo, hi)`` over n groups, from
+    the input's end on, are ``rate = hi`` and the factors ``(lo / hi) ** ((n - 1 - k) / (n - 1))``, k = 0 .. n - 1. A
+    group that is wholly frozen is left out.
+    """
+
+    match: str | tuple[str, ...]
     factor: float
 
 
@@ -105,8 +119,9 @@ class ScheduleRecipe:
     """The learning rate over the run.
 
     ``step``: times ``factor`` at each fraction of the run in ``at``. ``cosine``: down to ``end`` times the rate.
-    ``one-cycle``: up for the fraction ``rise`` of the run, then down (Smith 2018). ``constant``. ``warmup``: steps of
-    linear rise before ``step``, ``cosine`` or ``constant``.
+    ``one-cycle``: up for the fraction ``rise`` of the run, then down (Smith 2018), with ``momentum`` (Adam's first
+    beta) from its first value down to its second at the highest rate and back, fastai's [0.95, 0.85]; without it the
+    momentum stays. ``constant``. ``warmup``: steps of linear rise before ``step``, ``cosine`` or ``constant``.
     """
 
     name: Literal["constant", "step", "cosine", "one-cycle"] = "cosine"
@@ -114,6 +129,7 @@ class ScheduleRecipe:
     factor: float = 0.1
     end: float = 0.001
     rise: float = 0.3
+    momentum: tuple[float, float] | None = None
     warmup: int = 0
 
 
@@ -157,7 +173,10 @@ class CardRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecipe:
-    """A recipe, checked. ``network``: the one that ships; ``critic``: of adversarial objectives."""
+    """A recipe, checked. ``network``: the one that ships; ``critic``: of adversarial objectives.
+
+    ``stage``: the tables that each stage puts over the others, see ``stages``.
+    """
 
     name: str
     help: str
@@ -169,6 +188,7 @@ class TrainingRecipe:
     objective: ObjectiveRecipe = ObjectiveRecipe()
     optimizer: OptimizerRecipe = OptimizerRecipe()
     schedule: ScheduleRecipe = ScheduleRecipe()
+    stage: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         run, data = self.run, self.data
@@ -184,20 +204,45 @@ class TrainingRecipe:
         _check(self.optimizer.rate > 0, "optimizer: rate must be above 0")
         _check(all(0 < at < 1 for at in self.schedule.at), "schedule: at holds fractions between 0 and 1")
         _check(0 < self.schedule.rise < 1, "schedule: rise must be between 0 and 1")
+        if self.schedule.momentum is not None:
+            high, low = self.schedule.momentum
+            _check(self.schedule.name == "one-cycle", "schedule: momentum is of one-cycle only")
+            _check(0 <= low <= high < 1, "schedule: momentum holds two numbers in 0..1, without 1, the higher first")
         _check(self.card.colour in COLOURS, f"card: colour is one of {', '.join(COLOURS)}")
+        augmentation = self.augmentation()
+        steps = augmentation.steps if augmentation is not None else ()
+        resized = [step.kind for step in steps if step.kind in _RESIZING]
+        _check(not resized, f"data: augment must not change the size, as {', '.join(resized)} does")
         scales = {recipe.scale for recipe in self.degradations()}
         _check(len(scales) == 1, "data: all degradations must change the size alike")
         side = next(iter(scales)) * data.crop
         _check(side.denominator == 1, f"data: a crop of {data.crop} pixels does not divide by the degradation's scale")
+        self.stages()
+
+    def stages(self) -> tuple[TrainingRecipe, ...]:
+        """The recipe of each stage, in order, itself without stages; this one alone where it has none."""
+        if not self.stage:
+            return (self,)
+        resolved = stages.resolve(self.table())
+        return tuple(read_table(table, f"stage {number}") for number, table in enumerate(resolved, 1))
 
     def degradations(self) -> tuple[Recipe, ...]:
         """The degradations as callables."""
         named = ({"name": f"{self.name}-{n}"} | dict(table) for n, table in enumerate(self.data.degradation, 1))
         return tuple(Recipe.from_table(table, f"{self.name}: data.degradation") for table in named)
 
+    def augmentation(self) -> Recipe | None:
+        """What changes the target itself, as a callable; None where nothing does."""
+        if not self.data.augment:
+            return None
+        table = {"name": f"{self.name}-augment", "step": list(self.data.augment)}
+        return Recipe.from_table(table, f"{self.name}: data.augment")
+
     def table(self) -> dict[str, Any]:
         """The resolved recipe as tables, which ``read_table`` gives back equal."""
         made: dict[str, Any] = tables.write(self)
+        if not self.stage:
+            del made["stage"]
         return made
 
 
@@ -223,6 +268,7 @@ def read_recipe(source: str | Path, overrides: Sequence[str] = ()) -> TrainingRe
         path = FOLDER / f"{source}.toml"
     table = read_toml(path)
     for text in overrides:
+        stages.refuse_hidden(table, text.partition("=")[0])
         _override(table, text)
     return read_table({"name": path.stem} | table, path.stem)
 
@@ -230,7 +276,7 @@ def read_recipe(source: str | Path, overrides: Sequence[str] = ()) -> TrainingRe
 def read_table(table: Mapping[str, Any], where: str = "recipe") -> TrainingRecipe:
     """A recipe from tables; ``where`` begins the messages of ``OptionError``."""
     try:
-        return tables.read(TrainingRecipe, table, where)
+        return tables.read(TrainingRecipe, stages.completed(table), where)
     except OptionError as error:
         text = str(error)
         raise OptionError(text if text.startswith(where) else f"{where}: {text}") from error

@@ -28,18 +28,24 @@ from retouch.training.recipe import OptimizerRecipe, ScheduleRecipe
 def make_optimizer(recipe: OptimizerRecipe, named: Iterable[tuple[str, Parameter]]) -> Optimizer:
     """An optimiser over the parameters, in groups by ``recipe.group``; what is frozen is left out.
 
-    Raises ``OptionError`` for a group that matches nothing, or where nothing is left to learn.
+    First come the parameters of no group, at the recipe's rate, then the groups in their order; a group that is wholly
+    frozen is none. Raises ``OptionError`` for a group that matches nothing, or where nothing is left to learn.
     """
+    named = list(named)
     learning = [(name, parameter) for name, parameter in named if parameter.requires_grad]
     if not learning:
         raise OptionError("recipe: network.frozen leaves nothing to learn")
     groups: list[tuple[list[Parameter], float]] = []
     for group in recipe.group:
+        for match in (group.match,) if isinstance(group.match, str) else group.match:
+            if not any(name.startswith(match) for name, _ in named):
+                raise OptionError(f"recipe: optimizer.group: no parameter begins with '{match}'")
         matching = [parameter for name, parameter in learning if name.startswith(group.match)]
-        if not matching:
-            raise OptionError(f"recipe: optimizer.group: no parameter that learns begins with '{group.match}'")
+        if not matching and any(name.startswith(group.match) and p.requires_grad for name, p in named):
+            raise OptionError(f"recipe: optimizer.group: the groups before it hold all that begins with {group.match}")
         learning = [(name, parameter) for name, parameter in learning if not name.startswith(group.match)]
-        groups.append((matching, recipe.rate * group.factor))
+        if matching:
+            groups.append((matching, recipe.rate * group.factor))
     if learning:
         groups.insert(0, ([parameter for _, parameter in learning], recipe.rate))
     made = [{"params": parameters, "lr": rate} for parameters, rate in groups]
@@ -55,8 +61,11 @@ def make_schedule(recipe: ScheduleRecipe, optimizer: Optimizer, steps: int) -> L
     """The learning rate of each of ``steps`` steps, as a torch scheduler to be stepped after each."""
     if recipe.name == "one-cycle":
         rates = [group["lr"] for group in optimizer.param_groups]
-        # momentum stays as the recipe has it: cycling it is a choice of its own
-        return OneCycleLR(optimizer, rates, total_steps=steps + 1, pct_start=recipe.rise, cycle_momentum=False)
+        high, low = recipe.momentum if recipe.momentum is not None else (0.95, 0.85)
+        return OneCycleLR(
+            optimizer, rates, total_steps=steps + 1, pct_start=recipe.rise,
+            cycle_momentum=recipe.momentum is not None, max_momentum=high, base_momentum=low,
+        )  # fmt: skip
     left = max(1, steps - recipe.warmup)
     main: LRScheduler
     if recipe.name == "cosine":

@@ -43,8 +43,10 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in arguments:
             return None
-        (inner,) = (argument for argument in arguments if argument is not type(None))
-        return _value(inner, value, where)
+        inner = [argument for argument in arguments if argument is not type(None)]
+        if isinstance(value, str) and str in inner:
+            return value
+        return _value(inner[-1], value, where)
     if origin is Literal:
         if value not in arguments:
             raise OptionError(f"{where}: {unknown('value', str(value), [str(a) for a in arguments])}")

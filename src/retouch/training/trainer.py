@@ -134,6 +134,9 @@ class Trainer:
                     warnings.simplefilter("ignore", FutureWarning)  # the new name of the option is not in torch 2.6
                     # buffers stay each process's own: a critic is called twice before its gradients come
                     self.wrapped[key] = DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+        self.still = _fixed_statistics(self.objective.networks[self.objective.product], recipe.network)
+        if critic is not None and recipe.critic is not None:
+            self.still += _fixed_statistics(critic, recipe.critic)
         self.step = 0
         self.shift = 0
         self._portions: Iterator[Batch] | None = None
@@ -171,6 +174,8 @@ class Trainer:
     def run_step(self) -> dict[str, Tensor]:
         """One step of every turn; the losses, not yet read from the device. Names: ``loss``, ``critic.loss``, ..."""
         batches = [self._there(next(self.portions())) for _ in range(self.recipe.run.accumulate)]
+        for norm in self.still:  # a validation puts the whole network back into training
+            norm.eval()
         # after the batches: a loader draws from the global generator when it begins, at the start or after a restart
         torch.manual_seed((self.recipe.run.seed * 1_000_003 + self.step) * 1_009 + self.here.rank)
         losses: dict[str, Tensor] = {}
@@ -245,6 +250,20 @@ class Trainer:
             self.scaler.load_state_dict(state["scaler"])
         self.objective.load_state_dict(state["objective"])
         self._portions = None
+
+
+def _fixed_statistics(network: nn.Module, recipe: NetworkRecipe) -> list[nn.Module]:
+    """The batch normalisations of the frozen part, where the recipe wants their running statistics to stay."""
+    if not recipe.frozen_statistics:
+        return []
+    found: list[nn.Module] = [
+        module
+        for name, module in network.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and f"{name}.".startswith(recipe.frozen)
+    ]
+    if not found:
+        raise OptionError("recipe: network.frozen_statistics: no batch normalisation is under network.frozen")
+    return found
 
 
 def _precision(name: str, device: torch.device) -> str:

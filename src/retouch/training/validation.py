@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from retouch.image.image import Image
+from retouch.image.resize import resize
 from retouch.image.sheet import sheet
 from retouch.metrics import psnr
 from retouch.training.data import Batch, generator_of, to_channels
@@ -22,7 +23,12 @@ _ROWS = 4
 
 @dataclass(frozen=True)
 class Validation:
-    """What a validation found: the mean PSNR in dB, the picture's own channels, and a sheet of the first pictures."""
+    """What a validation found: the mean PSNR in dB, the picture's own channels, and a sheet of the first pictures.
+
+    The sheet's columns are the input, the prediction and the target; where the input is smaller than the target, also
+    what nearest neighbours and bilinear interpolation make of it. A recipe that damages by ``resize_blur`` or by
+    ``downsample`` and ``upsample`` gives the network an input that is enlarged already, in three columns therefore.
+    """
 
     psnr: float
     sheet: Image
@@ -58,6 +64,7 @@ class Validator:
         rows: list[list[Image | None]] = []
         captions: list[list[str]] = []
         names: list[str] = []
+        titles: list[str] = []
         for name, batch in self.cases:
             there = {key: value.to(device) for key, value in batch.items()}
             made = objective.predict(network, there).float().cpu().clamp(0, 1)
@@ -65,20 +72,29 @@ class Validator:
             score = psnr(made[0], target[0], shave=self.border)
             scores.append(score)
             if len(rows) < _ROWS and name not in names:
-                given = psnr(_enlarged(batch["input"], target)[0], target[0], shave=self.border)
-                rows.append([_shown(_enlarged(batch["input"], target)), _shown(made), _shown(target)])
-                captions.append([f"{given:.2f} dB", f"{score:.2f} dB", ""])
+                given = batch["input"].clamp(0, 1)
+                shown = _enlarged(given, target) | {"prediction": made}
+                rows.append([_shown(x) for x in (given, *shown.values(), target)])
+                marks = [f"{psnr(x[0], target[0], shave=self.border):.2f} dB" for x in shown.values()]
+                same = given.shape == target.shape
+                first = f"{psnr(given[0], target[0], shave=self.border):.2f} dB" if same else ""
+                captions.append([first, *marks, ""])
+                titles = ["input", *shown, "target"]
                 names.append(name)
         network.train(training)
-        picture = sheet(rows, column_titles=["input", "prediction", "target"], row_titles=names, captions=captions)
+        picture = sheet(rows, column_titles=titles, row_titles=names, captions=captions)
         finite = [score for score in scores if math.isfinite(score)]
         return Validation(sum(finite) / len(finite) if finite else math.nan, picture)
 
 
-def _enlarged(x: Tensor, target: Tensor) -> Tensor:
-    """Nearest neighbours, where the input is smaller."""
+def _enlarged(x: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """By nearest neighbours and bilinearly, by name, where the input is smaller than the target."""
     factor = target.shape[-1] // x.shape[-1]
-    return x.clamp(0, 1).repeat_interleave(factor, -1).repeat_interleave(factor, -2) if factor > 1 else x.clamp(0, 1)
+    if factor <= 1:
+        return {}
+    nearest = x.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
+    size = (target.shape[-2], target.shape[-1])
+    return {"nearest": nearest, "bilinear": resize(x, size, kernel="bilinear").clamp(0, 1)}
 
 
 def _shown(x: Tensor) -> Image:

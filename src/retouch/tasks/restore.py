@@ -1,0 +1,277 @@
+"""Mend whatever is wrong with a picture, found by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from retouch.image.errors import OptionError, RetouchError, unknown
+from retouch.tasks.base import Method, MethodOptions, Task, as_image, option
+from retouch.tasks.dejpeg import DEJPEG, residue
+from retouch.tasks.denoise import DENOISE
+from retouch.tasks.iterate import note
+from retouch.tasks.learned import LearnedOptions, learned_method
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from retouch.image.image import Image
+    from retouch.solvers.diagnosis import Diagnosis, Finding
+    from retouch.solvers.overlay_mask import OverlayMask
+    from retouch.solvers.steps import Listener
+    from retouch.tasks.base import Source
+
+DAMAGES = ("text", "noise", "jpeg", "blur")
+"""What ``--only`` may name. 'text' is whatever lies over the picture: letters, watermarks, symbols, stains, holes;
+'blur' is an enlarged picture too."""
+
+_AT_EDGES = 1.5  # what JPEG leaves at edges, of what it leaves in the mean
+_SHARPENED = 32.0  # of 255: edges change by up to three of these when a blur is mended
+_DEVIATIONS = 6.0  # of what noise and JPEG leave: no larger change of a pixel is theirs to ask for
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreOptions(LearnedOptions):
+    """The options of ``restore``."""
+
+    only: str | None = option(
+        None,
+        "mend only these, with commas between: text (and watermarks, symbols, holes), noise, jpeg, blur; by default "
+        "whatever is found",
+        metavar="NAMES",
+    )
+    strength: float = option(1.0, "how much of the change is made, from none to all of it", minimum=0, maximum=1)
+    explain: bool = option(
+        False, "tell what was found and by what evidence, and which chain is run for it; the picture is mended as well"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.only is not None:
+            for name in self.only.split(","):
+                if name.strip() not in DAMAGES:
+                    raise OptionError(unknown("damage", name.strip(), DAMAGES, "of --only"))
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The damages that may be mended."""
+        return frozenset(DAMAGES if self.only is None else (name.strip() for name in self.only.split(",")))
+
+
+# -- what is told
+
+
+def _name(finding: Finding) -> str:
+    """The word of ``--only`` for a finding."""
+    return "blur" if finding.kind == "enlarged" else finding.kind
+
+
+def _examined(image: Image, options: RestoreOptions, on_step: Listener | None) -> tuple[Diagnosis, list[Finding]]:
+    """The diagnosis, and what of it is to be mended; the listener is told."""
+    from retouch.solvers.diagnosis import diagnose
+
+    diagnosis = diagnose(image)
+    todo = [finding for finding in diagnosis.damages if _name(finding) in options.wanted]
+    for finding in diagnosis.findings:
+        words = finding.summary
+        if options.explain:
+            words += f" ({finding.evidence})"
+        if finding.kind == "grey":
+            words += "; it stays grey, 'retouch colorize' gives it colour"
+        elif finding.kind == "enlarged":
+            words += "; its size stays"
+        if finding.mend and finding not in todo:
+            words += "; left, as --only asks"
+        elif not finding.mend and finding.kind == "jpeg":
+            words += "; left, it is too little to be mended"
+        note(on_step, f"found: {words}")
+    if options.explain and not diagnosis.findings:
+        note(on_step, f"found: no noise (sigma {diagnosis.sigma:.1f}), no JPEG blocks, no blur, no enlargement")
+    return diagnosis, todo
+
+
+def _explain_chain(options: RestoreOptions, on_step: Listener | None, steps: list[str]) -> None:
+    if options.explain:
+        note(on_step, f"chain: {', then '.join(steps) if steps else 'nothing to run'}")
+
+
+# -- by the network
+
+
+def _by_network(image: Image, options: RestoreOptions, on_step: Listener | None) -> Image:
+    """One pass of the network; of its changes those stay for which there is evidence."""
+    from retouch.solvers.overlay_mask import overlay_mask
+
+    diagnosis, todo = _examined(image, options, on_step)
+    text = "text" in options.wanted
+    if not (todo or text):
+        note(on_step, "nothing found that is to be mended; the picture stays as it is")
+        return image
+    parts = [_name(finding) for finding in todo] + (["text where there is any"] if text else [])
+    _explain_chain(options, on_step, [f"the network, once, for {', '.join(parts)}"])
+    after = _NETWORK.run(image, options, on_step).pixels
+    mask = overlay_mask(image.pixels, after, max(diagnosis.sigma, _unlike_text(todo)))
+    if text and mask is not None:
+        note(on_step, f"found: text or the like over {_percent(mask.share)} of the picture")
+    change = after - image.pixels
+    if diagnosis.find("grey") is not None and image.channels == 3:
+        from retouch.image.color import grey
+
+        change = grey(change).expand(3, -1, -1)
+    kept = _kept(change, mask, todo, text)
+    if kept is None:
+        note(on_step, "nothing found; the picture stays as it is")
+        return image
+    return image.with_pixels(image.pixels + options.strength * kept) if options.strength else image
+
+
+def _kept(change: Tensor, mask: OverlayMask | None, todo: list[Finding], text: bool) -> Tensor | None:
+    """The part of a network's change that there is evidence for, None where there is none.
+
+    Without a damage of the whole picture: what lies in the mask of an overlay. With one: all of it, but what lies in
+    the mask only if text is to be taken off; and where it is only noise or JPEG, no pixel by more than six deviations
+    of what these leave.
+    """
+    local = change * mask.weight if mask is not None and text else None
+    if not todo:
+        return local
+    whole = change
+    if not any(_name(finding) == "blur" for finding in todo):
+        noise = max((finding.value for finding in todo if finding.kind == "noise"), default=0.0)
+        limit = _DEVIATIONS * math.hypot(noise, _left_by_jpeg(todo)) / 255
+        whole = change.clamp(-limit, limit)
+    if mask is None:
+        return whole
+    whole = whole * (1 - mask.weight)
+    return whole if local is None else whole + local
+
+
+def _left_by_jpeg(findings: list[Finding]) -> float:
+    """Standard deviation of what JPEG left, on the 0..255 scale; 0 without one."""
+    return max((residue(int(finding.value)) for finding in findings if finding.kind == "jpeg"), default=0.0)
+
+
+def _unlike_text(findings: list[Finding]) -> float:
+    """The deviation, on the 0..255 scale, that the network's change may have where it is no text that is taken off."""
+    blurred = any(_name(finding) == "blur" for finding in findings)
+    return max(_AT_EDGES * _left_by_jpeg(findings), _SHARPENED if blurred else 0.0)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
+
+
+# -- by the other tasks
+
+
+def _by_chain(image: Image, options: RestoreOptions, on_step: Listener | None) -> Image:
+    """JPEG first, as its steps are told by the picture as it came; then noise."""
+    reason = _NETWORK.available(options)
+    if options.wanted == {"text"}:
+        why = reason or "its time is above --budget, --method unet runs it"
+        raise RetouchError(f"--only text: text is found by the network only, and {why}")
+    _, todo = _examined(image, options, on_step)
+    task_of = {"jpeg": DEJPEG, "noise": DENOISE}
+    steps = []
+    for kind in ("jpeg", "noise"):
+        for finding in todo:
+            if finding.kind == kind:
+                value = {"quality_of_input": int(finding.value)} if kind == "jpeg" else {"sigma": finding.value}
+                steps.append(_step(task_of[kind], image.megapixels, options, value))
+    _explain_chain(options, on_step, [f"{task.name} --method {method.name}" for task, method, _ in steps])
+    for finding in todo:
+        if _name(finding) == "blur":
+            note(on_step, f"{finding.kind}: left, only the network mends it")
+    if "text" in options.wanted:
+        note(on_step, f"text is not looked for without the network: {reason or 'its time is above --budget'}")
+    if not steps:
+        note(on_step, "nothing found that can be mended; the picture stays as it is")
+        return image
+    result = image
+    for task, method, made in steps:
+        note(on_step, f"running {task.name} --method {method.name}")
+        result = method.run(result, made, on_step)
+    if options.strength == 1:
+        return result
+    return image.with_pixels(image.pixels.lerp(result.pixels, options.strength)) if options.strength else image
+
+
+def _step(
+    task: Task, megapixels: float, options: RestoreOptions, value: dict[str, Any]
+) -> tuple[Task, Method, MethodOptions]:
+    """One link of the chain: the best method of a task that is no fit to the single picture and keeps to the budget."""
+    from retouch.models.device import pick_device
+
+    made = task.make_options(
+        **value,
+        budget=options.budget,
+        device=options.device,
+        seed=options.seed,
+        tile=options.tile,
+        ensemble=options.ensemble,
+    )
+    assert isinstance(made, MethodOptions)
+    device = pick_device(options.device).type
+    usable = [method for method in task.methods if not method.iterative and method.available(made) is None]
+    costs = {method.name: method.seconds(megapixels, device, made) for method in usable}
+    fitting = [method for method in usable if costs[method.name] <= options.budget / 2]
+    best = max(fitting, key=lambda method: method.rank) if fitting else min(usable, key=lambda m: costs[m.name])
+    return task, best, made
+
+
+_NETWORK = learned_method(
+    "restore",
+    "unet",
+    rank=80,
+    summary="a U-Net (Ronneberger et al. 2015) on a pretrained encoder, trained with a feature loss on pictures "
+    "damaged on purpose: noise, JPEG, blur, text and holes in one pass",
+    cost="one pass of the network, whatever is found: seconds a megapixel on a CPU; a GPU helps much",
+    prefer="always, where its weights are; it alone takes off text and mends blur",
+)
+
+RESTORE = Task(
+    name="restore",
+    help="mend whatever is wrong with a picture: noise, JPEG, blur, text over it",
+    options=RestoreOptions,
+    methods=(
+        dataclasses.replace(_NETWORK, run=_by_network),
+        Method(
+            name="chain",
+            summary="the other tasks one after the other, as the diagnosis asks: dejpeg, then denoise",
+            cost="about 6 seconds a megapixel; nothing but the diagnosis, a second, where nothing is found",
+            prefer="where no weights of unet are, and for pictures too large for the time",
+            seconds=lambda megapixels, device, options: 0.1 + 6 * megapixels,
+            rank=30,
+            run=_by_chain,
+        ),
+    ),
+)
+
+
+def restore(
+    image: Source,
+    *,
+    only: str | None = None,
+    strength: float = 1.0,
+    method: str = "auto",
+    on_step: Listener | None = None,
+    **options: Any,
+) -> Image:
+    """Mend whatever is wrong with ``image``; what is whole comes back bit for bit.
+
+    ``only``: the damages to mend, of ``DAMAGES``, with commas between; None for all. ``strength``: share of the change
+    that is made, 0..1. ``on_step`` hears as notes what was found and what is run. The other arguments as for
+    ``denoise``; ``options``: the rest of ``RestoreOptions``. Raises ``OptionError`` for a wrong option, and
+    ``RetouchError`` for ``only='text'`` where no network is. See ``diagnose`` for what is found.
+    """
+    made = RESTORE.make_options(only=only, strength=strength, method=method, **options)
+    return RESTORE.run(as_image(image), made, on_step)
+
+
+def diagnose(image: Source) -> Diagnosis:
+    """What is wrong with ``image`` (as for ``restore``): see ``retouch.solvers.diagnosis.diagnose``."""
+    from retouch.solvers import diagnosis
+
+    return diagnosis.diagnose(as_image(image))
