@@ -177,7 +177,7 @@ def test_finds_a_rate(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr()
     rate = float(shown.out)
     assert 1e-6 <= rate <= 1
-    assert f"optimizer.rate={shown.out.strip()}: where the loss falls fastest; see plot.png" in shown.err
+    assert f"optimizer.rate={shown.out.strip()}: where the loss is least; see plot.png" in shown.err
     with Pillow.open(here / "plot.png") as plot:
         assert plot.format == "PNG"
     with (here / "plot.csv").open() as file:

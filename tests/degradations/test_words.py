@@ -44,7 +44,8 @@ def test_words_are_added_until_the_share_is_covered(share: float, seed: int, hei
 def test_a_share_that_two_pixels_cannot_meet_ends() -> None:
     mask = RandomText(share=0.9, count=0).draw((1, 2), seeded()).mask
     assert mask.shape == (1, 1, 2)
-    assert float(RandomText(share=0.5, solid=0, low_opacity=0, high_opacity=0).draw((8, 8), seeded()).mask.mean()) == 1
+    with pytest.raises(OptionError, match="share needs ink that shows"):
+        RandomText(share=0.5, solid=0, low_opacity=0, high_opacity=0)
 
 
 def test_nothing_is_drawn_by_the_words_before() -> None:

@@ -26,9 +26,14 @@ def test_new_and_old(tmp_path: Path) -> None:
 def test_what_fails_leaves_the_old_one(tmp_path: Path, error: type[BaseException]) -> None:
     target = tmp_path / "a.json"
     target.write_text("old")
-    with pytest.raises(error), replacing(target) as partial:
-        partial.write_text("half")
-        raise error
+
+    def write() -> None:
+        with replacing(target) as partial:
+            partial.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write()
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 

@@ -26,6 +26,7 @@ SMALL: dict[str, list[dict[str, Any]]] = {
     "unet": [
         {"encoder": "efficientnet-lite0", "stages": 2, "norm": "none", "decoder": [9, 8, 7]},
         {"encoder": "resnet18", "stages": 2, "norm": "spectral", "decoder": [9, 8, 7], "fixed_statistics": True},
+        {"encoder": "plain", "widths": [6, 5], "norm": "none", "skip_norm": False, "decoder": [6, 5, 4]},
     ],
 }
 """Small ones of every architecture that maps pictures to pictures."""
@@ -69,6 +70,10 @@ def test_any_size(name: str, arguments: dict[str, Any], size: tuple[int, int]) -
 def test_gradient_reaches_every_parameter(name: str, arguments: dict[str, Any]) -> None:
     torch.manual_seed(0)
     network = build(name, arguments)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim == 4 and not parameter.any():  # blocks that begin as the identity hold back their own
+                nn.init.normal_(parameter, std=0.1)
     network(torch.rand(2, spec_of(network).channels, 6, 7)).square().sum().backward()
     unreached = [key for key, value in network.named_parameters() if value.grad is None or not value.grad.any()]
     assert unreached == []

@@ -69,6 +69,34 @@ def test_one_cycle() -> None:
     assert found[10] < 1e-5
 
 
+@pytest.mark.parametrize(("name", "key"), [("adam", "betas"), ("adamw", "betas"), ("sgd", "momentum")])
+def test_one_cycle_of_the_momentum(name: Any, key: str) -> None:
+    def cycle(momentum: tuple[float, float] | None) -> list[tuple[float, float]]:
+        named = [("a", Parameter(torch.zeros(1))), ("b", Parameter(torch.zeros(1)))]
+        groups = (GroupRecipe(match="b", factor=0.1),)
+        optimizer = make_optimizer(OptimizerRecipe(name=name, rate=1.0, group=groups, momentum=0.7), named)
+        schedule = make_schedule(ScheduleRecipe(name="one-cycle", rise=0.4, momentum=momentum), optimizer, 10)
+        found = []
+        for _ in range(11):
+            first, second = (group[key] for group in optimizer.param_groups)
+            assert first == second
+            found.append((optimizer.param_groups[0]["lr"], first[0] if key == "betas" else first))
+            optimizer.step()
+            schedule.step()
+        return found
+
+    steady = cycle(None)
+    assert {momentum for _, momentum in steady} == {0.9 if key == "betas" else 0.7}
+    found = cycle((0.95, 0.85))
+    assert [rate for rate, _ in found] == [rate for rate, _ in steady]
+    momenta = [momentum for _, momentum in found]
+    assert momenta[0] == momenta[-1] == pytest.approx(0.95)
+    top = max(range(11), key=lambda step: found[step][0])
+    assert min(momenta) == momenta[top] == pytest.approx(0.85, abs=0.01)
+    assert momenta[: top + 1] == sorted(momenta[: top + 1], reverse=True)
+    assert momenta[top:] == sorted(momenta[top:])
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -95,6 +123,17 @@ def test_groups_frozen_and_what_is_missing() -> None:
         make_optimizer(OptimizerRecipe(group=(GroupRecipe(match="tial", factor=1),)), named)
     with pytest.raises(OptionError, match="nothing to learn"):
         make_optimizer(OptimizerRecipe(), named[3:])
+    several = OptimizerRecipe(
+        group=(GroupRecipe(match=("head.w", "tail."), factor=2), GroupRecipe(match="b", factor=9))
+    )
+    made = make_optimizer(several, named)  # what the second one matches is frozen, all of it
+    groups = [([names[id(p)] for p in group["params"]], group["lr"]) for group in made.param_groups]
+    assert groups == [(["head.bias"], 1e-3), (["head.weight", "tail.weight"], 2e-3)]
+    with pytest.raises(OptionError, match="no parameter begins with 'tial'"):
+        make_optimizer(OptimizerRecipe(group=(GroupRecipe(match=("tail", "tial"), factor=1),)), named)
+    twice = OptimizerRecipe(group=(GroupRecipe(match="tail", factor=2), GroupRecipe(match="tail.", factor=3)))
+    with pytest.raises(OptionError, match=r"the groups before it hold all that begins with tail\."):
+        make_optimizer(twice, named)
     everything = OptimizerRecipe(group=(GroupRecipe(match="head", factor=2), GroupRecipe(match="t", factor=3)))
     assert [group["lr"] for group in make_optimizer(everything, named).param_groups] == pytest.approx([2e-3, 3e-3])
 

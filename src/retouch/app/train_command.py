@@ -166,7 +166,7 @@ def run_find(words: list[str]) -> int:
         )
         found.write(options.output)
     print(f"{found.suggested:.3g}")
-    print(f"optimizer.rate={found.suggested:.3g}: where the loss falls fastest; see {options.output}", file=sys.stderr)
+    print(f"optimizer.rate={found.suggested:.3g}: where the loss is least; see {options.output}", file=sys.stderr)
     return 0
 
 

@@ -26,6 +26,7 @@ from retouch.degradations.overlay import (
     place,
     rgb,
 )
+from retouch.image.errors import OptionError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,6 +90,8 @@ class RandomText(RandomOverlay):
             check_order(self, low, high)
         check_number(self, "straight", 0, 1)
         check_number(self, "solid", 0, 1)
+        if self.share and not (self.solid or self.high_opacity):
+            raise OptionError("RandomText: share needs ink that shows: high_opacity or solid above 0")
         check_choice(self, "font", (*FONTS, "pillow", "random"))
         check_choice(self, "ink", (*INKS, "random"))
         check_text(self, "", self.colour)

@@ -35,23 +35,23 @@ class L2(nn.Module):
         return difference(prediction, target).square().mean()
 
 
-class LogL2(nn.Module):
-    """Mean over the pictures of ``10 log10(mean squared difference + 10^(-ceiling / 10))``: minus PSNR, in dB.
+class RootL2(nn.Module):
+    """Mean over the pictures of the root of their mean squared difference, ``sqrt(mean d^2 + eps^2)``.
 
-    Every picture of a batch pulls alike, however badly it is damaged, where the large errors of a few would rule L2 and
-    L1. ``ceiling``: in dB, above 0 (else ``ValueError``); what is nearer to its target than that hardly counts any
-    more. The PSNR loss of Chen, Chu, Zhang, Sun, "Simple Baselines for Image Restoration", ECCV 2022, with a ceiling.
+    Every picture of a batch pulls equally hard, however badly it is damaged, where the large errors of a few would rule
+    L2; within a picture large errors count as in L2. ``eps``: in the unit of the values, above 0 (else ``ValueError``);
+    pictures nearer to their target than that pull less.
     """
 
-    def __init__(self, ceiling: float = 45.0) -> None:
+    def __init__(self, eps: float = 5e-3) -> None:
         super().__init__()
-        if not ceiling > 0:
-            raise ValueError(f"ceiling is above 0 dB, not {ceiling}")
-        self.least = 10 ** (-ceiling / 10)
+        if not eps > 0:
+            raise ValueError(f"eps is above 0, not {eps}")
+        self.eps = eps
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         errors = difference(prediction, target).square().flatten(1).mean(1)
-        return 10 * torch.log10(errors + self.least).mean()
+        return (errors + self.eps**2).sqrt().mean()
 
 
 class Charbonnier(nn.Module):

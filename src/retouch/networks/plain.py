@@ -1,12 +1,13 @@
-"""A stage list for restoration: residual blocks of plain convolutions, nothing normalised, nothing thrown away at first.
+"""A stage list for restoration: residual blocks of plain convolutions, nothing normalised, nothing lost at first.
 
-A classifier's first stages keep what tells things apart, not the values of pixels. Here the first halving only sorts the
-pixels into channels (pixel unshuffle), as Zhang, Zuo, Zhang, "FFDNet", IEEE Transactions on Image Processing 27(9), 2018,
-does; the residual blocks are those of EDSR (Lim et al., CVPR Workshops 2017), which has no normalisation either.
+A classifier's first stages keep what tells things apart, not the values of pixels. Here the first halving only sorts
+the pixels into channels (pixel unshuffle), as Zhang, Zuo, Zhang, "FFDNet", IEEE Transactions on Image Processing 27(9),
+2018, does; the residual blocks are those of EDSR (Lim et al., CVPR Workshops 2017), without normalisation either.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -47,10 +48,11 @@ class PlainStages(nn.Module):
             raise ValueError(f"widths are at least two numbers above 0, blocks at least 0, not {widths} and {blocks}")
         self.widths = tuple(widths)
         self.downs = nn.ModuleList([nn.Conv2d(12, widths[0], 3, padding=1)])
-        for before, width in zip(widths, widths[1:], strict=False):
+        for before, width in itertools.pairwise(widths):
             self.downs.append(nn.Conv2d(before, width, 3, stride=2, padding=1))
         for layer in self.downs:
-            assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+            assert isinstance(layer, nn.Conv2d)
+            assert layer.bias is not None
             nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
             nn.init.zeros_(layer.bias)
         self.groups = nn.ModuleList(nn.Sequential(*(ResidualBlock(width) for _ in range(blocks))) for width in widths)
