@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -71,6 +72,7 @@ def main() -> None:
                 found[rate] = fit(made, arguments.images, Path(folder), device="cpu", workers=0).psnr
             except RetouchError:  # the loss stayed NaN or infinite
                 found[rate] = -math.inf
+        print(f"rate {rate:.2g}: {found[rate]:.2f} dB", file=sys.stderr, flush=True)
     best = max(found, key=lambda rate: found[rate])
     lines = [
         f"{recipe.name}, one cycle of {arguments.steps} steps, {recipe.run.batch} crops of {recipe.data.crop} pixels.",

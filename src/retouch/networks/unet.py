@@ -160,9 +160,9 @@ class UNet(nn.Module):
     """A picture to a picture of the same size, through any stage list.
 
     ``encoder``: one of ``ENCODERS``; ``stages``: how many halvings of it are used; ``widths``: see ``make_encoder``.
-    ``norm``: of the decoder's convolutions. ``blur``: after each pixel shuffle but the last one, which has none. ``self_attention``: in the third
-    block from the top. ``cross``: the input itself joins the last block, through a residual block. ``bounds``: the
-    output passes a sigmoid onto this range of normalised values (DeOldify: -3, 3), None for none.
+    ``norm``: of the decoder's convolutions. ``blur``: after each pixel shuffle but the last one, which has none.
+    ``self_attention``: in the third block from the top. ``cross``: the input itself joins the last block, through a
+    residual block. ``bounds``: the output passes a sigmoid onto this range of normalised values (DeOldify: -3, 3).
     ``decoder``: channels of the middle, of each block and of the last shuffle, thinner than published; None is as
     published: the middle doubles and halves, each block keeps what it concatenates, the last one halves it.
     ``output``: "picture"; "residual", added to the input; "chroma": only the luma of the input is looked at (BT.601,

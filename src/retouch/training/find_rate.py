@@ -123,11 +123,11 @@ def find_rate(
 def suggest(rates: Sequence[float], smoothed: Sequence[float]) -> float:
     """The rate at which the smoothed loss is least, the edge of what still learns; a tenth of it if it never falls.
 
-    That is the highest rate of one cycle, or the first one of a falling schedule. The rate of the steepest fall, and
-    the middle of the longest fall, both common choices, come out ten to fifty times lower than the best of a grid for
-    the networks here (``benchmarks/find_rate.py``): their loss falls by no more than half before it explodes, nearly
-    all of it at rates that merely reach soon what a lower one reaches later. The first tenth is left out: the average
-    has seen too few losses there to tell a fall from noise.
+    That is the highest rate of one cycle, or the first one of a falling schedule. The rate of the steepest fall and
+    the middle of the longest fall, both common choices, came out 17 to 58 times below the best of a grid on fsrcnn-x2
+    (``benchmarks/find_rate.py``), this one 1.3 to 2.9 times below it: the loss begins to fall long before the rate is
+    one that learns soon. The first tenth is left out: the average has seen too few losses there to tell a fall from
+    noise.
     """
     lowest, first = int(np.argmin(smoothed)), max(1, len(rates) // 10)
     return rates[lowest] if lowest >= first + 2 else rates[lowest] / 10
