@@ -16,6 +16,7 @@ from retouch.image.errors import OptionError, PictureError
 from retouch.image.files import open_image
 from retouch.image.image import Image, Metadata
 from retouch.metrics import chroma_error, colourfulness
+from retouch.models import catalogue
 from retouch.models.card import Card
 from retouch.models.load import save_weights
 from retouch.networks.build import build
@@ -27,8 +28,6 @@ _TINT = torch.tensor([0.6, 0.5, 0.35]).view(3, 1, 1)
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two pictures of one tint, and a weight that gives every pixel that tint."""
-    from retouch.models import catalogue
-
     monkeypatch.setenv("RETOUCH_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(catalogue, "PACKAGED", tmp_path / "none")
     (tmp_path / "home" / "models").mkdir(parents=True)
@@ -66,9 +65,9 @@ def test_the_numbers_are_those_of_the_metrics(data: Path) -> None:
 
 
 def test_crop_limit_and_what_is_refused(data: Path, tmp_path: Path) -> None:
-    report, outcome = list(evaluate_colours("tint", data, make_options(crop=8, limit=1)))[-1]
+    report, outcome = list(evaluate_colours("tint", data, make_options(crop=12, limit=1)))[-1]
     assert len(report.images) == 1
-    assert (outcome.result.height, outcome.result.width) == (8, 8)
+    assert (outcome.result.height, outcome.result.width) == (12, 12)
     with pytest.raises(PictureError, match="smaller than --crop 21"):
         next(evaluate_colours("tint", data, make_options(crop=21)))
     Image(torch.rand(1, 8, 8)).save(tmp_path / "grey.png")
@@ -92,4 +91,27 @@ def test_the_command_prints_writes_json_and_a_sheet(
     assert open_image(tmp_path / "s.png").channels == 3
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "1.png"]
     assert main([*call, "--sigma", "15"]) == 2
-    assert main([*call, "--record"]) == 2
+    assert main([*call, "--markdown", str(tmp_path / "t.md")]) == 2
+
+
+def test_on_the_card_and_in_the_table(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    everything = tmp_path / "all"
+    everything.mkdir()
+    folder = data.rename(everything / "cbsd68")
+    call = ["evaluate", "tint", "--data", str(folder), "--colorize"]
+    assert main([*call, "--record", "--limit", "1"]) == 2
+    assert main([*call, "--record"]) == 0
+    (row,) = catalogue.load("tint").card.measured
+    report = list(evaluate_colours("tint", folder, make_options(device="cpu")))[-1][0]
+    assert (row.dataset, row.recipe, row.images) == ("cbsd68", "grey", 2)
+    assert row.chroma_error == pytest.approx(report.mean.error, abs=1e-4)
+    assert row.input_chroma_error == pytest.approx(report.mean.grey_error, abs=1e-4)
+    assert row.original_colourfulness == pytest.approx(report.mean.original, abs=1e-4)
+    assert row.psnr == pytest.approx(report.mean.psnr, abs=1e-4)
+    assert row.input_psnr is not None
+    assert row.psnr > row.input_psnr + 10  # all colours are right, none is
+    capsys.readouterr()
+    assert main(["evaluate", "catalogue", "--data", str(everything), "--quiet"]) == 0
+    assert f"| cbsd68 | grey | **{row.psnr:.2f}** / {row.ssim:.4f} / ab error {row.chroma_error:.2f} |" in (
+        capsys.readouterr().out
+    )

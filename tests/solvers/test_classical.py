@@ -193,7 +193,7 @@ def test_reapplication_windows_do_not_show() -> None:
     image = jpeg(Image.from_array(data.astronaut()[:300, 100:380]).pixels, 20)
     out = JpegReapplication().solve(image)
     assert out.steps == 4
-    tables, halved = JpegReapplication()._tables(image)
+    tables, halved = JpegReapplication().tables(image)
     luma, chroma = (torch.tensor(t, dtype=torch.float32).view(1, 64, 1, 1) / 255 for t in tables)
     planes = torch.from_numpy(cv2.cvtColor(image.pixels.permute(1, 2, 0).contiguous().numpy(), cv2.COLOR_RGB2YCrCb))
     planes = planes.permute(2, 0, 1)

@@ -138,14 +138,15 @@ def _run_colorize(name: str, options: EvaluateOptions, outputs: OutputOptions) -
 
     if options.conditioned:
         raise OptionError("evaluate --colorize: without --scale, --sigma, --quality and --recipe")
-    if outputs.resume or outputs.record or outputs.markdown is not None:
-        raise OptionError("evaluate --colorize: takes no --resume, --record or --markdown")
+    if outputs.resume or outputs.markdown is not None:
+        raise OptionError("evaluate --colorize: takes no --resume or --markdown")
     if outputs.json is not None and not outputs.json.parent.is_dir():
         raise OptionError(f"--json {outputs.json}: there is no folder {outputs.json.parent}")
     if outputs.sheet is not None:
         check_writable(outputs.sheet)
     if outputs.save is not None:
         outputs.save.mkdir(parents=True, exist_ok=True)
+    recorded = _to_record(name, options, outputs.data) if outputs.record else None
     shown: list[ColourOutcome] = []
     report = None
     with Reporter(1, quiet=outputs.quiet) as reporter:
@@ -168,6 +169,10 @@ def _run_colorize(name: str, options: EvaluateOptions, outputs: OutputOptions) -
             rows, column_titles=["grey", name, "original"], row_titles=names, captions=captions, cell=_SHEET_SIDE
         )
         save(drawn, outputs.sheet)
+    if recorded is not None:
+        from retouch.evaluation.whole import record
+
+        record(recorded, report)
     print(report.mean.row(4))
     return 0
 
@@ -176,6 +181,7 @@ def _run_catalogue(options: EvaluateOptions, outputs: OutputOptions) -> int:
     """Every weight on every data set; a line each, then the table."""
     import json
 
+    from retouch.evaluation.colour import ColourReport
     from retouch.evaluation.report import row
     from retouch.evaluation.table import put_into, table
     from retouch.evaluation.whole import Round, evaluate_all, record, with_report
@@ -200,7 +206,7 @@ def _run_catalogue(options: EvaluateOptions, outputs: OutputOptions) -> int:
         found = evaluate_all(outputs.data, options, on_round=begin, on_missing=reporter.say, on_step=reporter.listener)
         for one, report in found:
             name = f"{one.card.name} {one.dataset} {next(iter(one.condition.values()))}"
-            reporter.say(row(name, report, 32))
+            reporter.say(report.mean.row(4) if isinstance(report, ColourReport) else row(name, report, 32))
             reports.append(json.loads(report.to_json()))
             if outputs.record:
                 cards[one.path] = record(one.path, report)

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retouch.image.atomic import replacing
 from retouch.image.errors import PictureError, RetouchError
+from retouch.models.card import Measured
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +38,8 @@ PROTOCOL = {
 class ColourScore:
     """One picture. ``error``: of the result, ``grey_error``: of leaving it grey (``metrics.chroma_error``).
 
-    ``colourful``: colourfulness of the result, ``original``: of the picture itself.
+    ``colourful``: colourfulness of the result, ``original``: of the picture itself. ``psnr`` in dB and ``ssim`` of the
+    result, ``grey_psnr`` and ``grey_ssim`` of the grey picture, over all channels.
     """
 
     name: str
@@ -46,6 +48,10 @@ class ColourScore:
     colourful: float
     original: float
     seconds: float
+    psnr: float
+    ssim: float
+    grey_psnr: float
+    grey_ssim: float
 
     def row(self, width: int) -> str:
         """One line of the table."""
@@ -57,22 +63,41 @@ class ColourScore:
 
 @dataclass
 class ColourReport:
-    """The scores of a method on a data set."""
+    """The scores of a method on a data set. ``total``: how many pictures there are to measure."""
 
     model: str
     dataset: str
     protocol: dict[str, Any]
     images: list[ColourScore] = field(default_factory=list)
+    total: int = 0
 
     @property
     def mean(self) -> ColourScore:
         """The means over the pictures."""
-        columns = ("error", "grey_error", "colourful", "original", "seconds")
+        columns = [column.name for column in fields(ColourScore) if column.name != "name"]
         count = max(1, len(self.images))
         return ColourScore("mean", *(math.fsum(getattr(s, c) for s in self.images) / count for c in columns))
 
-    def write(self, path: Path) -> None:
-        """Write the report as JSON, whole or not at all. Raises ``RetouchError``."""
+    def measured(self) -> Measured:
+        """The means as a row of a card."""
+        mean = self.mean
+        return Measured(
+            dataset=self.dataset,
+            psnr=round(mean.psnr, 4),
+            ssim=round(mean.ssim, 5),
+            images=len(self.images),
+            recipe="grey",
+            input_psnr=round(mean.grey_psnr, 4),
+            input_ssim=round(mean.grey_ssim, 5),
+            chroma_error=round(mean.error, 4),
+            input_chroma_error=round(mean.grey_error, 4),
+            colourfulness=round(mean.colourful, 4),
+            original_colourfulness=round(mean.original, 4),
+            protocol=self.protocol,
+        )
+
+    def to_json(self) -> str:
+        """The report, means first, as ``--json`` writes it."""
         means = {name: value for name, value in asdict(self.mean).items() if name != "name"}
         data = {
             "model": self.model,
@@ -81,14 +106,15 @@ class ColourReport:
             "images": [asdict(score) for score in self.images],
             "protocol": self.protocol,
         }
-        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        return json.dumps(data, indent=2, allow_nan=False) + "\n"
+
+    def write(self, path: Path) -> None:
+        """Write the report as JSON, whole or not at all. Raises ``RetouchError``."""
         try:
-            partial.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-            partial.replace(path)
+            with replacing(path) as partial:
+                partial.write_text(self.to_json(), encoding="utf-8")
         except OSError as error:
             raise RetouchError(f"{path}: cannot write the report: {error.strerror or error}") from error
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -113,7 +139,7 @@ def evaluate_colours(
     from retouch.evaluation.protocol import files_of, middle
     from retouch.image.color import grey
     from retouch.image.files import open_image
-    from retouch.metrics import chroma_error, colourfulness
+    from retouch.metrics import chroma_error, colourfulness, psnr, ssim
     from retouch.models import catalogue
     from retouch.tasks import TASKS
 
@@ -123,7 +149,9 @@ def evaluate_colours(
     shared = {key: getattr(options, key) for key in ("effort", "budget", "device", "seed", "tile")}
     made = task.make_options(**{"model" if is_weight else "method": name}, note=False, **shared)
     report = ColourReport(name, Path(data).resolve().name, PROTOCOL | {"crop": options.crop, "limit": options.limit})
-    for path in files_of(Path(data), options):
+    files = files_of(Path(data), options)
+    report.total = len(files)
+    for path in files:
         image = replace(open_image(path), alpha=None)
         if image.channels == 1:
             raise PictureError(f"{path}: is grey; a colour picture is needed, whose luma is then coloured")
@@ -140,6 +168,10 @@ def evaluate_colours(
             colourfulness(shown),
             colourfulness(original),
             seconds,
+            psnr(shown, original.pixels),
+            ssim(shown, original.pixels),
+            psnr(plain.pixels.expand(3, -1, -1), original.pixels),
+            ssim(plain.pixels.expand(3, -1, -1), original.pixels),
         )
         report.images.append(score)
         yield report, ColourOutcome(plain, result, original, score)

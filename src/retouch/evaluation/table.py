@@ -72,7 +72,7 @@ def table(weights: Sequence[tuple[Card, int]]) -> str:
                 f"`{card.name}`",
                 row.dataset,
                 condition,
-                f"**{row.psnr:.2f}** / {row.ssim:.4f}{_perceptual(row.lpips)}",
+                f"**{row.psnr:.2f}** / {row.ssim:.4f}{_perceptual(row.lpips)}{_colour(row.chroma_error)}",
                 published(card.family, row.dataset, condition) or "",
                 _classical(row),
                 f"{card.parameters:,}",
@@ -90,11 +90,16 @@ def _perceptual(value: float | None) -> str:
     return f" / LPIPS {value:.3f}" if value is not None else ""
 
 
+def _colour(value: float | None) -> str:
+    return f" / ab error {value:.2f}" if value is not None else ""
+
+
 def _classical(row: Measured) -> str:
     if row.recipe is not None:
         if row.input_psnr is None or row.input_ssim is None:
             return ""
-        return f"{row.input_psnr:.2f} / {row.input_ssim:.4f}{_perceptual(row.input_lpips)} (input)"
+        more = _perceptual(row.input_lpips) + _colour(row.input_chroma_error)
+        return f"{row.input_psnr:.2f} / {row.input_ssim:.4f}{more} (input)"
     family, label = ("bicubic", "") if row.scale is not None else ("input", " (input)")
     if row.sigma is not None:
         family, label = "bm3d", " (BM3D)"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from retouch.evaluation.colour import ColourReport, evaluate_colours
 from retouch.evaluation.options import EvaluateOptions
 from retouch.evaluation.protocol import run_evaluation
 from retouch.evaluation.report import Report
@@ -45,7 +46,7 @@ def rounds(names: list[str] | None = None) -> list[Round]:
     """What there is to measure for the weights of the catalogue, or for the named ones, by task and range of the card.
 
     Super-resolution on Set5 and Set14; grey noise on BSD68 and Set12, colour noise on CBSD68; JPEG on classic5;
-    the damages of the test recipes on the middle 256 pixels of CBSD68.
+    the damages of the test recipes on the middle 256 pixels of CBSD68; the colours of CBSD68.
     """
     made = []
     for entry in catalogue.entries():
@@ -64,6 +65,8 @@ def rounds(names: list[str] | None = None) -> list[Round]:
             conditions += [("classic5", {"quality": q}) for q in _QUALITIES if least <= q <= most]
         if "restore" in card.tasks:
             conditions += [("cbsd68", {"recipe": damage, "crop": _DAMAGE_CROP}) for damage in _DAMAGES]
+        if "colorize" in card.tasks:
+            conditions.append(("cbsd68", {"colorize": True}))
         made += [Round(card, entry.path, name, condition) for name, condition in conditions]
     return made
 
@@ -75,7 +78,7 @@ def evaluate_all(
     on_round: Callable[[Round], None] | None = None,
     on_missing: Callable[[str], None] | None = None,
     on_step: Listener | None = None,
-) -> Iterator[tuple[Round, Report]]:
+) -> Iterator[tuple[Round, Report | ColourReport]]:
     """Measure every weight on the data sets that are folders of ``data``; the reports as they are done.
 
     ``options``: device, seed, tile and lpips are taken from it. ``on_missing`` hears each data set that is not
@@ -93,18 +96,24 @@ def evaluate_all(
             continue
         if on_round is not None:
             on_round(one)
-        chosen = dataclasses.replace(options, **one.condition)
-        progress = run_evaluation(one.card.name, folder, chosen, on_step=on_step)
-        report, _ = next(progress)  # one object, which grows
-        for _ in progress:
-            pass
+        *_, report = _reports(one, folder, options, on_step)  # one object, which grows
         done += 1
         yield one, report
     if not done:
         raise RetouchError(f"{data}: nothing to measure: no weight in the catalogue, or none of its data sets here")
 
 
-def record(path: Path, report: Report) -> Card:
+def _reports(
+    one: Round, folder: Path, options: EvaluateOptions, on_step: Listener | None
+) -> Iterator[Report | ColourReport]:
+    if one.condition.get("colorize"):
+        yield from (report for report, _ in evaluate_colours(one.card.name, folder, options, on_step=on_step))
+        return
+    chosen = dataclasses.replace(options, **one.condition)
+    yield from (report for report, _ in run_evaluation(one.card.name, folder, chosen, on_step=on_step))
+
+
+def record(path: Path, report: Report | ColourReport) -> Card:
     """Write the means of a report into the card of the weight ``path``; the card as it is now.
 
     Raises ``OptionError`` for a report that is not by the protocol as published, ``RetouchError`` for one of a part.
@@ -127,13 +136,15 @@ def check_as_published(values: Mapping[str, Any]) -> None:
             raise OptionError(f"{flag}: a card and the table hold numbers by the published protocol only: {instead}")
 
 
-def with_report(card: Card, report: Report) -> Card:
+def with_report(card: Card, report: Report | ColourReport) -> Card:
     """The card with the means of a report on it; raises as ``record``."""
     protocol = report.protocol
     check_as_published(protocol)
     if len(report.images) != report.total:
         done = f"{len(report.images)} of {report.total}"
         raise RetouchError(f"{card.name}: only whole data sets are put on a card, not {done} pictures")
+    if isinstance(report, ColourReport):
+        return card.with_measured(report.measured())
     return card.with_measured(
         Measured(
             dataset=report.dataset,

@@ -24,7 +24,8 @@ class Measured:
 
     Exactly one of ``scale``, ``sigma``, ``quality`` and ``recipe`` (of a damage) is set. ``psnr`` in dB. ``input_psnr``
     and ``input_ssim``: of the damaged pictures themselves. ``lpips``, ``input_lpips``: perceptual distances, where they
-    were asked for. ``protocol``: what the evaluation wrote.
+    were asked for. ``chroma_error``, ``input_chroma_error`` (CIE ab), ``colourfulness``, ``original_colourfulness``:
+    of weights that give colour, whose ``recipe`` is "grey". ``protocol``: what the evaluation wrote.
     """
 
     dataset: str
@@ -39,6 +40,10 @@ class Measured:
     input_ssim: float | None = None
     lpips: float | None = None
     input_lpips: float | None = None
+    chroma_error: float | None = None
+    input_chroma_error: float | None = None
+    colourfulness: float | None = None
+    original_colourfulness: float | None = None
     protocol: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -89,10 +89,10 @@ class Runner:
         return 2 * max(reach, _REACH)
 
     def auto_tile(self, scale: int) -> int:
-        """Where tile 'auto' starts: ``AUTO_TILE``, or more where the overlap is wide and the network runs in blocks.
+        """Where tile 'auto' starts: ``AUTO_TILE``, or more where the overlap is wide.
 
-        What overlaps is work done twice: with 20 overlaps to a tile, a quarter more; with 10, half more. In blocks a tile
-        needs hardly more memory than what goes in and comes out, else about 400 bytes a pixel for a U-Net: 0.4 GB.
+        What overlaps is work done twice: with 20 overlaps to a tile, a quarter more; with 10, half more. In blocks a
+        tile needs hardly more memory than what goes in and comes out, else some 400 bytes a pixel (a U-Net): 0.4 GB.
         """
         return max(AUTO_TILE, self.overlap(scale) * (20 if self.network.pixels else 10))
 
