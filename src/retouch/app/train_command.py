@@ -95,9 +95,16 @@ def _replaced(group: type[Options], words: list[str]) -> tuple[list[str], list[s
     rest: list[str] = []
     found: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
-        asks = re.match(r"[A-Za-z_][\w.-]*=", word) and before not in takes_one and not Path(word).exists()
+        asks = re.match(r"[A-Za-z_][\w.-]*=", word) and before not in takes_one and not _is_path(word)
         (found if asks else rest).append(word)
     return rest, found
+
+
+def _is_path(word: str) -> bool:
+    try:
+        return Path(word).exists()
+    except OSError:  # too long for a name: a list of damages
+        return False
 
 
 def run(words: list[str]) -> int:
