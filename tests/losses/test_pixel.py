@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from retouch.losses.pixel import L1, L2, Charbonnier, RootL2, difference, full
+from retouch.losses.pixel import L1, L2, Charbonnier, difference, full
 
 PREDICTION = torch.tensor([[0.0, 0.5], [1.0, 0.25]])
 TARGET = torch.tensor([[0.5, 0.5], [0.0, 0.0]])  # differences -.5, 0, 1, .25
@@ -29,24 +29,6 @@ def test_by_hand() -> None:
     expected = (math.sqrt(0.25 + 0.01) + 0.1 + math.sqrt(1.01) + math.sqrt(0.0625 + 0.01)) / 4
     assert float(Charbonnier(eps=0.1)(PREDICTION, TARGET)) == pytest.approx(expected, rel=1e-6)
     assert float(Charbonnier()(TARGET, TARGET)) == pytest.approx(1e-3, rel=1e-6)
-    # each picture by itself: the root of 1 + eps^2 for the one, eps for the other
-    pictures = torch.stack((torch.ones(1, 2, 2), torch.zeros(1, 2, 2)))
-    expected = (math.sqrt(1.01) + 0.1) / 2
-    assert float(RootL2(eps=0.1)(pictures, torch.zeros_like(pictures))) == pytest.approx(expected, rel=1e-6)
-
-
-@given(st.floats(0.01, 0.4), st.floats(1.5, 4))
-def test_every_picture_pulls_alike(error: float, times: float) -> None:
-    """Twice the error gives the same gradient under RootL2, and twice the gradient under L2."""
-    pulls = []
-    for loss in (RootL2(1e-6), L2()):
-        small = torch.full((1, 3, 4, 4), error, dtype=torch.float64, requires_grad=True)
-        large = torch.full((1, 3, 4, 4), error * times, dtype=torch.float64, requires_grad=True)
-        loss(torch.cat((small, large)), torch.zeros(2, 3, 4, 4, dtype=torch.float64)).backward()
-        assert small.grad is not None
-        assert large.grad is not None
-        pulls.append(float(large.grad.sum() / small.grad.sum()))
-    assert pulls == pytest.approx([1, times], rel=1e-4)
 
 
 @given(VALUES)

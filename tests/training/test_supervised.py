@@ -26,7 +26,7 @@ def _objective(**options: object) -> Supervised:
 
 
 def _loss(objective: Supervised, batch: dict[str, Tensor]) -> float:
-    return float(objective.loss("network", batch, objective.networks)["loss"])
+    return float(objective.loss("network", batch, objective.networks)["loss"].detach())
 
 
 def test_balance_by_hand() -> None:

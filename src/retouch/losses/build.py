@@ -11,14 +11,13 @@ from torch import nn
 from retouch.image.errors import OptionError, unknown
 from retouch.losses.lpips import LPIPS
 from retouch.losses.perceptual import ContentLoss, Perceptual
-from retouch.losses.pixel import L1, L2, Charbonnier, RootL2
+from retouch.losses.pixel import L1, L2, Charbonnier
 from retouch.losses.variation import TotalVariation
 
 LOSSES: dict[str, type[nn.Module]] = {
     "l1": L1,
     "l2": L2,
     "charbonnier": Charbonnier,
-    "root-l2": RootL2,
     "total-variation": TotalVariation,
     "perceptual": Perceptual,
     "content": ContentLoss,

@@ -35,25 +35,6 @@ class L2(nn.Module):
         return difference(prediction, target).square().mean()
 
 
-class RootL2(nn.Module):
-    """Mean over the pictures of the root of their mean squared difference, ``sqrt(mean d^2 + eps^2)``.
-
-    Every picture of a batch pulls equally hard, however badly it is damaged, where the large errors of a few would rule
-    L2; within a picture large errors count as in L2. ``eps``: in the unit of the values, above 0 (else ``ValueError``);
-    pictures nearer to their target than that pull less.
-    """
-
-    def __init__(self, eps: float = 5e-3) -> None:
-        super().__init__()
-        if not eps > 0:
-            raise ValueError(f"eps is above 0, not {eps}")
-        self.eps = eps
-
-    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        errors = difference(prediction, target).square().flatten(1).mean(1)
-        return (errors + self.eps**2).sqrt().mean()
-
-
 class Charbonnier(nn.Module):
     """Mean of ``sqrt(d^2 + eps^2)`` over the differences d of two tensors of one shape -> scalar.
 
