@@ -1,7 +1,7 @@
 """Photographs made grey and given colour again, on one sheet: ``docs/colours.jpg``.
 
-The photographs come with scikit-image: coffee (Rachel Michetti, CC0), astronaut (NASA), rocket (SpaceX, CC0) and chelsea
-the cat (Stéfan van der Walt, CC0). None of them was trained on.
+The photographs come with scikit-image: coffee (Rachel Michetti, CC0), astronaut (NASA), rocket (SpaceX, CC0) and
+chelsea the cat (Stéfan van der Walt, CC0). None of them was trained on.
 
     python examples/colours.py docs/colours.jpg
 """
