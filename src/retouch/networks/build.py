@@ -20,6 +20,7 @@ NETWORKS: dict[str, str] = {
     "srgan-discriminator": "retouch.networks.srresnet:Discriminator",
     "dncnn": "retouch.networks.dncnn:DnCNN",
     "unet": "retouch.networks.unet:UNet",
+    "residual-unet": "retouch.networks.residual_unet:ResidualUNet",
     "transform": "retouch.networks.transform:TransformNet",
 }
 """Every architecture a recipe or a card may name: name -> module and class."""

@@ -16,30 +16,21 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from retouch.networks.efficientnet import EfficientNetStages
-from retouch.networks.plain import PlainStages
 from retouch.networks.resnet import ResNetStages
 from retouch.networks.spec import Spec
 
-ENCODERS = ("resnet18", "resnet34", "resnet50", "efficientnet-lite0", "plain")
+ENCODERS = ("resnet18", "resnet34", "resnet50", "efficientnet-lite0")
 NORMS = ("weight", "batch", "spectral", "none")
 OUTPUTS = ("picture", "residual", "chroma")
 _HALO = 3  # in pixels of the deepest activations; the theoretical field is far wider, what it weighs is not
 
 
-def make_encoder(
-    name: str, stages: int = 5, widths: Sequence[int] | None = None
-) -> ResNetStages | EfficientNetStages | PlainStages:
+def make_encoder(name: str, stages: int = 5) -> ResNetStages | EfficientNetStages:
     """A stage list by name, with fresh weights; ``ValueError`` for an unknown one. A new encoder has a line here.
-
-    ``widths``: of "plain" alone, which has as many stages as widths.
 
     What the U-Net asks of it: ``forward`` gives the activations after each halving, ``widths`` their channels, ``mean``
     and ``deviation`` how it wants pictures normalised.
     """
-    if name == "plain":
-        return PlainStages(widths) if widths is not None else PlainStages()
-    if widths is not None:
-        raise ValueError(f"widths are of the encoder plain, not of {name}")
     if name == "efficientnet-lite0":
         return EfficientNetStages(stages)
     if name in ENCODERS:
@@ -139,11 +130,10 @@ class UnetBlock(nn.Module):
         norm: str,
         blur: bool,
         self_attention: bool,
-        skip_norm: bool,
     ) -> None:
         super().__init__()
         self.shuffle = PixelShuffleICNR(below, up, norm=norm, blur=blur)
-        self.skip_norm = nn.BatchNorm2d(skip) if skip_norm else nn.Identity()
+        self.skip_norm = nn.BatchNorm2d(skip)
         self.conv1 = Convolution(up + skip, outputs, norm=norm)
         self.conv2 = Convolution(outputs, outputs, norm=norm)
         self.attention = SelfAttention(outputs) if self_attention else None
@@ -159,7 +149,7 @@ class UnetBlock(nn.Module):
 class UNet(nn.Module):
     """A picture to a picture of the same size, through any stage list.
 
-    ``encoder``: one of ``ENCODERS``; ``stages``: how many halvings of it are used; ``widths``: see ``make_encoder``.
+    ``encoder``: one of ``ENCODERS``; ``stages``: how many halvings of it are used.
     ``norm``: of the decoder's convolutions. ``blur``: after each pixel shuffle but the last one, which has none.
     ``self_attention``: in the third block from the top. ``cross``: the input itself joins the last block, through a
     residual block. ``bounds``: the output passes a sigmoid onto this range of normalised values (DeOldify: -3, 3).
@@ -168,8 +158,6 @@ class UNet(nn.Module):
     ``output``: "picture"; "residual", added to the input; "chroma": only the luma of the input is looked at (BT.601,
     full range), and it stays, the two colour differences are predicted. The last two begin with the
     input, or without any colour.
-    ``skip_norm``: batch normalisation of what the decoder takes from the encoder, as published; without it (and with
-    ``norm`` "none") the decoder computes the same in training as afterwards, whatever else is in the batch.
     ``fixed_statistics``: batch normalisations of the encoder keep the statistics that they came with, in training too.
 
     ``forward``: ``(B, 3, H, W)`` in [0, 1], any size -> the same shape, not clipped. Zero padding. With the defaults:
@@ -189,8 +177,6 @@ class UNet(nn.Module):
         decoder: tuple[int, ...] | None = None,
         output: str = "picture",
         fixed_statistics: bool = False,
-        skip_norm: bool = True,
-        widths: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__()
         if norm not in NORMS:
@@ -201,14 +187,13 @@ class UNet(nn.Module):
             raise ValueError("bounds are (low, high) of a network whose output is a picture")
         if self_attention and stages < 3:
             raise ValueError("self-attention needs at least 3 stages")
-        self.encoder = make_encoder(encoder, stages, widths)
-        stages = len(self.encoder.widths)
+        self.encoder = make_encoder(encoder, stages)
         self.register_buffer("mean", torch.tensor(self.encoder.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(self.encoder.deviation).view(1, 3, 1, 1), persistent=False)
         self.output, self.cross, self.bounds, self.fixed_statistics = output, cross, bounds, fixed_statistics
         channels = self.encoder.widths
         middle, blocks, last = _plan(channels, decoder)
-        self.middle_norm = nn.BatchNorm2d(channels[-1]) if skip_norm else nn.Identity()
+        self.middle_norm = nn.BatchNorm2d(channels[-1])
         self.middle = nn.Sequential(
             Convolution(channels[-1], middle[0], norm=norm), Convolution(middle[0], middle[1], norm=norm)
         )
@@ -217,9 +202,7 @@ class UNet(nn.Module):
         for index, (up, outputs) in enumerate(blocks):
             attends = self_attention and index == len(blocks) - 3
             skip = channels[-2 - index]
-            self.blocks.append(
-                UnetBlock(below, up, skip, outputs, norm=norm, blur=blur, self_attention=attends, skip_norm=skip_norm)
-            )
+            self.blocks.append(UnetBlock(below, up, skip, outputs, norm=norm, blur=blur, self_attention=attends))
             below = outputs
         self.shuffle = PixelShuffleICNR(below, last, norm=norm, blur=False)
         joined = last + 3 if cross else last

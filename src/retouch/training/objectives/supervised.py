@@ -46,12 +46,7 @@ class WeightedLosses(nn.Module):
 
 
 class Supervised(Objective):
-    """``losses``: tables of ``WeightedLosses``; by default L2. ``border``: target pixels left out on each side.
-
-    ``balance``: a picture whose input differs by more than that from its target, in the mean, is counted the less, so
-    that heavy damages do not drown the light ones: prediction and target are multiplied by ``min(1, balance / mean
-    difference)``. For losses on pixels, which grow with their values, and inputs of the target's size.
-    """
+    """``losses``: tables of ``WeightedLosses``; by default L2. ``border``: target pixels left out on each side."""
 
     def __init__(
         self,
@@ -60,22 +55,15 @@ class Supervised(Objective):
         features: Callable[[str], nn.Module],
         losses: Sequence[Mapping[str, Any]] = ({"name": "l2"},),
         border: int = 0,
-        balance: float | None = None,
     ) -> None:
         self.networks = {"network": network}
         self.product = "network"
         self.turns = (Turn("network", ("network",)),)
-        if balance is not None and not balance > 0:
-            raise OptionError(f"objective supervised: balance must be above 0, not {balance}")
-        self.losses, self.border, self.balance = WeightedLosses(losses, features), border, balance
+        self.losses, self.border = WeightedLosses(losses, features), border
 
     def loss(self, turn: str, batch: Batch, networks: Networks) -> dict[str, Tensor]:
         prediction = networks["network"](batch["input"])
         pair = crop_border(prediction.float(), batch["target"], self.border)
-        if self.balance is not None:
-            damage = (batch["input"] - batch["target"]).abs().mean((1, 2, 3), keepdim=True)
-            counted = (self.balance / damage.clamp(min=self.balance)).clamp(max=1)
-            pair = pair[0] * counted, pair[1] * counted
         made: dict[str, Tensor] = self.losses(*pair)
         return made
 

@@ -1,0 +1,76 @@
+"""Every weight that comes with Retouch: any size, tiles give what the whole gives, what is saved comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import skimage.data
+import torch
+from torch import Tensor
+
+from retouch.metrics import psnr
+from retouch.models import catalogue
+from retouch.models.load import load_weights, save_weights
+from retouch.models.runner import Runner
+
+NAMES = sorted(path.stem for path in catalogue.weight_files(catalogue.PACKAGED))
+EXACT = 1e-4
+"""The largest difference between tiles and the whole where a network has a halo, which is rounding."""
+
+
+@pytest.fixture(scope="module")
+def photograph() -> Tensor:
+    return torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1) / 255
+
+
+def _runner(name: str, tile: int | str = "off") -> Runner:
+    return Runner(catalogue.load(name), device="cpu", precision="fp32", tile=tile)
+
+
+def _scale(runner: Runner) -> int:
+    return runner.card.scales[0] if runner.card.scales else 1
+
+
+def test_there_are_weights() -> None:
+    assert {"unet-restore", "unet-colorize", "fsrcnn-x2", "srcnn-x3"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [(1, 1), (1, 37), (41, 67), (66, 50)])
+def test_any_size(name: str, size: tuple[int, int], photograph: Tensor) -> None:
+    runner = _runner(name)
+    scale = _scale(runner)
+    made = runner.run(photograph[:, : size[0], : size[1]], scale)
+    assert made.shape == (3, size[0] * scale, size[1] * scale)
+    assert bool(made.isfinite().all())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tiles_give_what_the_whole_gives(name: str, photograph: Tensor) -> None:
+    runner = _runner(name)
+    scale, task = _scale(runner), runner.card.tasks[0]
+    if task == "colorize":
+        pytest.skip("the colours of a picture are made of all of it at once, never in tiles")
+    side = 320 if runner.spec.exact else 512  # as large as the photograph: the tiles of a U-Net overlap widely
+    pixels = photograph[:, :side, :side]
+    whole = runner.run(pixels, scale)
+    tiles = _runner(name, 100 if runner.spec.exact else 256)
+    assert tiles.tiles(side, side, scale) > 1
+    difference = (tiles.run(pixels, scale) - whole).abs()
+    if runner.spec.exact:
+        assert float(difference.max()) < EXACT
+    else:
+        assert psnr(tiles.run(pixels, scale), whole) > 45
+        assert float(difference.max()) < 0.1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_saved_again_it_is_the_same(name: str, photograph: Tensor, tmp_path: Path) -> None:
+    model = catalogue.load(name)
+    save_weights(tmp_path / "again.safetensors", model.network.state_dict(), model.card)
+    again = load_weights(tmp_path / "again.safetensors")
+    assert again.card == model.card
+    state = model.network.state_dict()
+    for key, value in again.network.state_dict().items():
+        assert torch.equal(value, state[key]), key

@@ -1,0 +1,104 @@
+"""The U-Net of residual blocks: its size by hand, where it begins, what a pixel depends on."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+
+from retouch.networks.build import count_parameters
+from retouch.networks.residual_unet import ResidualBlock, ResidualUNet
+
+
+def _moved(network: ResidualUNet) -> ResidualUNet:
+    """All that begins at zero at something else."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if not bool(parameter.any()):
+                nn.init.normal_(parameter, std=0.05)
+    return network.eval()
+
+
+def test_parameters_by_hand() -> None:
+    def convolution(inputs: int, outputs: int, side: int = 3) -> int:
+        return side * side * inputs * outputs + outputs
+
+    widths, blocks = (64, 96, 128), (2, 2, 3)
+    ends = convolution(12, 64) + convolution(64, 12)
+    groups = [2 * count * convolution(width, width) for width, count in zip(widths, blocks, strict=True)]
+    ways = sum(convolution(a, b, 2) + convolution(b, a, 2) for a, b in ((64, 96), (96, 128)))
+    assert count_parameters(ResidualUNet()) == ends + 2 * groups[0] + 2 * groups[1] + groups[2] + ways == 2_006_988
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 21), st.integers(1, 21), st.sampled_from([1, 3]))
+def test_it_begins_as_the_identity_at_any_size(height: int, width: int, channels: int) -> None:
+    x = torch.rand(2, channels, height, width)
+    assert torch.equal(ResidualUNet((4, 5), (1, 1), channels)(x), x)
+
+
+def test_it_can_leave_the_identity() -> None:
+    network = ResidualUNet((4, 5), (1, 1))
+    x = torch.rand(1, 3, 8, 8)
+    (network(x) - torch.rand_like(x)).square().mean().backward()
+    assert network.tail.weight.grad is not None
+    assert bool(network.tail.weight.grad.abs().sum() > 0)
+    block = ResidualBlock(4)
+    y = torch.randn(1, 4, 5, 5)
+    assert torch.equal(block(y), y)
+    block(y).square().sum().backward()
+    assert block.second.weight.grad is not None
+    assert bool(block.second.weight.grad.abs().sum() > 0)
+
+
+def test_one_level_by_hand() -> None:
+    """Pixels sorted into channels, head, block, tail, and back, added to the picture."""
+    network = _moved(ResidualUNet((6,), (1,)))
+    x = torch.rand(1, 3, 6, 8)
+    with torch.no_grad():
+        y = network.head(functional.pixel_unshuffle(4 * x - 2, 2))
+        block = network.encoder[0][0]
+        y = network.tail(y + block.second(functional.relu(block.first(y))))
+        torch.testing.assert_close(network(x), x + functional.pixel_shuffle(y, 2))
+
+
+def test_sides_that_are_no_multiple_repeat_their_last_pixels() -> None:
+    network = _moved(ResidualUNet((6, 5), (1, 1)))
+    x = torch.rand(1, 3, 7, 9)
+    whole = functional.pad(x, (0, 3, 0, 1), mode="replicate")
+    with torch.no_grad():
+        assert torch.equal(network(x), network(whole)[..., :7, :9])
+        assert not torch.equal(network(x), x)
+
+
+@pytest.mark.parametrize("blocks", [(1, 1), (1, 2), (2, 1, 1)])
+def test_nothing_beyond_the_halo_matters(blocks: tuple[int, ...]) -> None:
+    """All kernels positive, so that nothing cancels: what is connected shows, and the halo is no larger than needed."""
+    network = ResidualUNet((3,) * len(blocks), blocks, 1).double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(1.0 / parameter[0].numel() if parameter.ndim > 1 else 1.0)
+    halo, multiple = network.spec.halo, network.spec.multiple
+    side = (2 * halo // multiple + 4) * multiple
+    farthest = 0
+    for offset in range(multiple):
+        x = torch.full((1, 1, side, side), 0.9, dtype=torch.float64, requires_grad=True)
+        place = side // 2 // multiple * multiple + offset
+        network(x)[0, 0, place, place].backward()
+        assert x.grad is not None
+        rows = x.grad[0, 0].abs().sum(1).nonzero().flatten()
+        farthest = max(farthest, place - int(rows[0]), int(rows[-1]) - place)
+    assert halo - multiple < farthest <= halo
+
+
+@pytest.mark.parametrize(
+    ("widths", "blocks", "channels"),
+    [((), (), 3), ((8,), (1, 1), 3), ((8, 0), (1, 1), 3), ((8, 8), (1, 0), 3), ((8,), (1,), 0)],
+)
+def test_refused(widths: tuple[int, ...], blocks: tuple[int, ...], channels: int) -> None:
+    with pytest.raises(ValueError, match="as many numbers above 0"):
+        ResidualUNet(widths, blocks, channels)
