@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from retouch.image.atomic import replacing
 from retouch.image.errors import RetouchError
 
 
@@ -119,14 +119,11 @@ class Report:
 
     def write(self, path: Path) -> None:
         """Write the JSON; the file is the old one or the new one, never half of one. Raises ``RetouchError``."""
-        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            partial.write_text(self.to_json(), encoding="utf-8")
-            partial.replace(path)
+            with replacing(path) as partial:
+                partial.write_text(self.to_json(), encoding="utf-8")
         except OSError as error:
             raise RetouchError(f"{path}: cannot write the report: {error.strerror or error}") from error
-        finally:
-            partial.unlink(missing_ok=True)
 
     def take_over(self, path: Path) -> None:
         """Take the scores from an earlier report of the same evaluation; nothing happens if there is no such file.

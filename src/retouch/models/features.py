@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retouch.image.atomic import replacing
 from retouch.image.errors import Cancelled, OptionError, RetouchError, unknown
 from retouch.models import cache
 
@@ -261,12 +262,8 @@ def _convert(name: str, published: Path, target: Path) -> None:
     renamed = ((about.rename(key), tensor) for key, tensor in read_pickle(published).items())
     tensors = {key: tensor for key, tensor in renamed if key is not None}
     _check(tensors, about, f"{published}: not the weights of {name}")
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+    with replacing(target) as beside:
         beside.write_bytes(save(tensors, metadata={"architecture": name, "licence": about.licence}))
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _check(tensors: dict[str, Tensor], about: FeatureFile, wrong: str) -> None:

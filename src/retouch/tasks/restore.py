@@ -225,8 +225,8 @@ _NETWORK = learned_method(
     "restore",
     "unet",
     rank=80,
-    summary="a U-Net of residual blocks (Zhang et al. 2022), trained with a feature loss on pictures damaged on purpose: "
-    "noise, JPEG, blur, text and holes in one pass",
+    summary="a U-Net of residual blocks (Zhang et al. 2022), trained with a feature loss on pictures damaged on "
+    "purpose: noise, JPEG, blur, text and holes in one pass",
     cost="one pass of the network, whatever is found: seconds a megapixel on a CPU; a GPU helps much",
     prefer="always, where its weights are; it alone takes off text and mends blur",
 )

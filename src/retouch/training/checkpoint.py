@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from retouch.image.atomic import replacing
 from retouch.image.errors import OptionError, RetouchError
 
 VERSION = 1
@@ -16,15 +17,12 @@ FILE = "checkpoint.pt"
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint beside its target and rename it: a kill at any moment leaves the old one or the new one."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with beside.open("wb") as file:
+        with replacing(path) as beside, beside.open("wb") as file:
             torch.save(state | {"version": VERSION}, file)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise RetouchError(f"{path}: cannot write the checkpoint: {error.strerror or error}") from error
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from retouch.image.atomic import replacing
 
 if TYPE_CHECKING:
     from retouch.image.image import Image
@@ -28,9 +29,8 @@ class CsvLog:
             writer = csv.DictWriter(text, self.columns)
             writer.writeheader()
             writer.writerows(rows)
-        beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-        beside.write_text(text.getvalue(), encoding="utf-8", newline="")
-        beside.replace(path)
+        with replacing(path) as beside:
+            beside.write_text(text.getvalue(), encoding="utf-8", newline="")
 
     def write(self, row: Mapping[str, float]) -> None:
         """Append a row; it must have the columns of the first."""
