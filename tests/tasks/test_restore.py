@@ -118,7 +118,7 @@ def test_letters_are_taken_off_and_all_else_is_kept(home: Path) -> None:
 def test_noise_changes_no_pixel_by_more_than_it_can_ask_for(home: Path) -> None:
     _install(home, gain=0.0)  # a network that would blacken everything
     image = _damaged(torch.full((3, 96, 96), 0.5), GaussianNoise(15))
-    result, told = _notes(image, only="noise")
+    result, told = _notes(image, only="noise", method="unet")
     change = (result.pixels - image.pixels).abs()
     assert any(text.startswith("found: noise of sigma 1") for text in told)
     assert 80 / 255 < float(change.max()) < 100 / 255  # six deviations of the estimate
@@ -128,11 +128,29 @@ def test_the_text_is_left_when_only_noise_is_asked_for(home: Path) -> None:
     _install(home)
     noisy = _damaged(_dark(), GaussianNoise(10)).pixels
     noisy[:, 40:52, 30:34] = _INK
-    only_noise, _ = _notes(Image(noisy), only="noise")
+    only_noise, _ = _notes(Image(noisy), only="noise", method="unet")
     assert torch.allclose(only_noise.pixels[:, 40:52, 30:34], torch.tensor(_INK))
     assert not torch.equal(only_noise.pixels, noisy)
-    both, _ = _notes(Image(noisy))
-    assert float(both.pixels[:, 42:50, 31:33].mean()) == pytest.approx(_INK / 2, abs=0.01)
+    for method in ("unet", "chain"):
+        both, _ = _notes(Image(noisy), method=method)
+        assert float(both.pixels[:, 42:50, 31:33].mean()) == pytest.approx(_INK / 2, abs=0.01)
+
+
+def test_the_chain_leaves_to_the_network_what_it_cannot_do(home: Path) -> None:
+    _install(home)
+    clean = _dark()
+    noisy = _damaged(clean, GaussianNoise(10)).pixels
+    noisy[:, 40:52, 30:34] = _INK
+    result, told = _notes(Image(noisy), explain=True)  # auto
+    assert "chain: denoise --method nlm, then the network, once, for text where there is any" in told
+    assert any(text.startswith("found: text or the like") for text in told)
+    away = torch.ones(96, 96, dtype=torch.bool)
+    away[30:62, 20:44] = False
+    denoised, _ = _notes(Image(noisy), only="noise", method="chain")
+    assert torch.equal(result.pixels[:, away], denoised.pixels[:, away])
+    assert not torch.equal(result.pixels, denoised.pixels)
+    half, _ = _notes(Image(noisy), strength=0.5)
+    assert torch.allclose(half.pixels, (noisy + result.pixels) / 2, atol=1e-5)
 
 
 def test_grey_pictures_stay_grey(home: Path) -> None:

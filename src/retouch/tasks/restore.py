@@ -29,6 +29,7 @@ DAMAGES = ("text", "noise", "jpeg", "blur")
 
 _AT_EDGES = 1.5  # what JPEG leaves at edges, of what it leaves in the mean
 _SHARPENED = 32.0  # of 255: edges change by up to three of these when a blur is mended
+_LEFT = 0.3  # of the noise, at most, after denoise
 _DEVIATIONS = 6.0  # of what noise and JPEG leave: no larger change of a pixel is theirs to ask for
 
 
@@ -102,29 +103,56 @@ def _explain_chain(options: RestoreOptions, on_step: Listener | None, steps: lis
 
 def _by_network(image: Image, options: RestoreOptions, on_step: Listener | None) -> Image:
     """One pass of the network; of its changes those stay for which there is evidence."""
-    from retouch.solvers.overlay_mask import overlay_mask
-
     diagnosis, todo = _examined(image, options, on_step)
     text = "text" in options.wanted
     if not (todo or text):
         note(on_step, "nothing found that is to be mended; the picture stays as it is")
         return image
+    _explain_chain(options, on_step, [_network_words(todo, text)])
+    mended = _run_network(image, diagnosis.sigma, todo, options, on_step)
+    if diagnosis.find("grey") is not None:
+        mended = _grey_change(image, mended)
+    return _finished(image, mended, options, on_step)
+
+
+def _network_words(todo: list[Finding], text: bool) -> str:
     parts = [_name(finding) for finding in todo] + (["text where there is any"] if text else [])
-    _explain_chain(options, on_step, [f"the network, once, for {', '.join(parts)}"])
+    return f"the network, once, for {', '.join(parts)}"
+
+
+def _run_network(
+    image: Image, sigma: float, todo: list[Finding], options: RestoreOptions, on_step: Listener | None
+) -> Image:
+    """``image`` with what the network mends of ``todo``, and text if it is wanted. ``sigma``: of the noise there is."""
+    from retouch.solvers.overlay_mask import overlay_mask
+
+    text = "text" in options.wanted
     after = _NETWORK.run(image, options, on_step).pixels
-    mask = overlay_mask(image.pixels, after, max(diagnosis.sigma, _unlike_text(todo)))
+    mask = overlay_mask(image.pixels, after, max(sigma, _unlike_text(todo)))
     if text and mask is not None:
         note(on_step, f"found: text or the like over {_percent(mask.share)} of the picture")
-    change = after - image.pixels
-    if diagnosis.find("grey") is not None and image.channels == 3:
-        from retouch.image.color import grey
+    kept = _kept(after - image.pixels, mask, todo, text)
+    return image if kept is None else image.with_pixels(image.pixels + kept)
 
-        change = grey(change).expand(3, -1, -1)
-    kept = _kept(change, mask, todo, text)
-    if kept is None:
+
+def _grey_change(image: Image, mended: Image) -> Image:
+    """``mended`` without the colours that mending put into a grey picture of three channels."""
+    from retouch.image.color import grey
+
+    if image.channels != 3 or mended is image:
+        return mended
+    return image.with_pixels(image.pixels + grey(mended.pixels - image.pixels).expand(3, -1, -1))
+
+
+def _finished(image: Image, mended: Image, options: RestoreOptions, on_step: Listener | None) -> Image:
+    """The share of the change that ``--strength`` asks for; the very picture where there is no change."""
+    if mended is image:
         note(on_step, "nothing found; the picture stays as it is")
+    if mended is image or not options.strength:
         return image
-    return image.with_pixels(image.pixels + options.strength * kept) if options.strength else image
+    if options.strength == 1:
+        return mended
+    return image.with_pixels(image.pixels.lerp(mended.pixels, options.strength))
 
 
 def _kept(change: Tensor, mask: OverlayMask | None, todo: list[Finding], text: bool) -> Tensor | None:
@@ -163,39 +191,45 @@ def _percent(share: float) -> str:
     return f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
 
 
-# -- by the other tasks
+# -- by the other tasks, and the network for what they cannot do
 
 
 def _by_chain(image: Image, options: RestoreOptions, on_step: Listener | None) -> Image:
-    """JPEG first, as its steps are told by the picture as it came; then noise."""
+    """JPEG first, as its steps are told by the picture as it came; then noise; then the network, where it is here."""
     reason = _NETWORK.available(options)
-    if options.wanted == {"text"}:
-        why = reason or "its time is above --budget, --method unet runs it"
-        raise RetouchError(f"--only text: text is found by the network only, and {why}")
-    _, todo = _examined(image, options, on_step)
+    if options.wanted == {"text"} and reason:
+        raise RetouchError(f"--only text: text is found by the network only, and {reason}")
+    diagnosis, todo = _examined(image, options, on_step)
+    text = "text" in options.wanted and reason is None
     task_of = {"jpeg": DEJPEG, "noise": DENOISE}
     steps = []
-    for kind in ("jpeg", "noise"):
+    for kind in task_of:
         for finding in todo:
             if finding.kind == kind:
                 value = {"quality_of_input": int(finding.value)} if kind == "jpeg" else {"sigma": finding.value}
                 steps.append(_step(task_of[kind], image.megapixels, options, value))
-    _explain_chain(options, on_step, [f"{task.name} --method {method.name}" for task, method, _ in steps])
-    for finding in todo:
-        if _name(finding) == "blur":
+    rest = [finding for finding in todo if finding.kind not in task_of]
+    words = [f"{task.name} --method {method.name}" for task, method, _ in steps]
+    network = reason is None and bool(rest or text)
+    _explain_chain(options, on_step, [*words, *([_network_words(rest, text)] if network else [])])
+    if reason is not None:
+        for finding in rest:
             note(on_step, f"{finding.kind}: left, only the network mends it")
-    if "text" in options.wanted:
-        note(on_step, f"text is not looked for without the network: {reason or 'its time is above --budget'}")
-    if not steps:
+        if "text" in options.wanted:
+            note(on_step, f"text is not looked for without the network: {reason}")
+    if not (steps or network):
         note(on_step, "nothing found that can be mended; the picture stays as it is")
         return image
     result = image
     for task, method, made in steps:
         note(on_step, f"running {task.name} --method {method.name}")
         result = method.run(result, made, on_step)
-    if options.strength == 1:
-        return result
-    return image.with_pixels(image.pixels.lerp(result.pixels, options.strength)) if options.strength else image
+    if network:
+        left = _LEFT * diagnosis.sigma if steps else diagnosis.sigma
+        result = _run_network(result, max(left, _left_by_jpeg(todo)), rest, options, on_step)
+    if diagnosis.find("grey") is not None:
+        result = _grey_change(image, result)
+    return _finished(image, result, options, on_step)
 
 
 def _step(
@@ -228,8 +262,14 @@ _NETWORK = learned_method(
     summary="a U-Net of residual blocks (Zhang et al. 2022), trained with a feature loss on pictures damaged on "
     "purpose: noise, JPEG, blur, text and holes in one pass",
     cost="one pass of the network, whatever is found: seconds a megapixel on a CPU; a GPU helps much",
-    prefer="always, where its weights are; it alone takes off text and mends blur",
+    prefer="many damages at once, and where time counts; it alone takes off text and mends blur",
 )
+
+
+def _chain_seconds(megapixels: float, device: str, options: RestoreOptions) -> float:
+    network = _NETWORK.seconds(megapixels, device, options) if _NETWORK.available(options) is None else 0.0
+    return 0.1 + 6 * megapixels + network
+
 
 RESTORE = Task(
     name="restore",
@@ -239,11 +279,12 @@ RESTORE = Task(
         dataclasses.replace(_NETWORK, run=_by_network),
         Method(
             name="chain",
-            summary="the other tasks one after the other, as the diagnosis asks: dejpeg, then denoise",
-            cost="about 6 seconds a megapixel; nothing but the diagnosis, a second, where nothing is found",
-            prefer="where no weights of unet are, and for pictures too large for the time",
-            seconds=lambda megapixels, device, options: 0.1 + 6 * megapixels,
-            rank=30,
+            summary="each damage by what mends it best: dejpeg, then denoise, then the network for blur and text",
+            cost="about 6 seconds a megapixel, and one pass of the network; without it nothing but the diagnosis, a "
+            "second, where nothing is found",
+            prefer="always; without weights of unet blur and text stay",
+            seconds=_chain_seconds,
+            rank=90,
             run=_by_chain,
         ),
     ),
