@@ -43,7 +43,7 @@ def main() -> None:
         generator = torch.Generator().manual_seed(recipe.seed or 0)
         pixels = recipe(original.pixels[None], generator).clamp(0, 1)[0]
         poor = Image.from_array((255 * pixels).round().byte().permute(1, 2, 0).numpy())
-        mended = retouch.restore(poor)
+        mended = retouch.restore(poor, method="unet")
         columns.append([poor, mended, original])
         captions.append([f"{retouch.psnr(image, original):.1f} dB" for image in (poor, mended)] + [""])
     drawn = sheet(

@@ -90,4 +90,5 @@ def _halo(blocks: Sequence[int]) -> int:
     the cells of the deepest halving are wide."""
     convolutions = [2 * count * (1 if i == len(blocks) - 1 else 2) for i, count in enumerate(blocks)]
     convolutions[0] += 2  # head and tail
-    return sum(count * 2 ** (i + 1) for i, count in enumerate(convolutions)) + 2 ** len(blocks) - 1
+    reach: int = sum(count * 2 ** (i + 1) for i, count in enumerate(convolutions)) + 2 ** len(blocks) - 1
+    return reach
