@@ -100,8 +100,11 @@ def test_letters_are_taken_off_and_all_else_is_kept(home: Path) -> None:
     pixels = _dark()
     pixels[:, 40:52, 30:34] = _INK
     image = Image(pixels)
-    for only in (None, "text"):
-        result, told = _notes(image, only=only)
+    asked, told = _notes(image)
+    assert torch.equal(asked.pixels, pixels), "what looks like letters may be part of the picture"
+    assert "text is looked for only when asked: --only text" in told
+    for only, method in ((None, "unet"), ("text", "auto")):
+        result, told = _notes(image, only=only, method=method)
         assert torch.allclose(result.pixels[:, 40:52, 30:34], torch.tensor(_INK / 2), atol=0.01)
         assert torch.equal(result.pixels[:, :34], pixels[:, :34])
         assert torch.equal(result.pixels[:, :, 42:], pixels[:, :, 42:])
@@ -132,7 +135,7 @@ def test_the_text_is_left_when_only_noise_is_asked_for(home: Path) -> None:
     assert torch.allclose(only_noise.pixels[:, 40:52, 30:34], torch.tensor(_INK))
     assert not torch.equal(only_noise.pixels, noisy)
     for method in ("unet", "chain"):
-        both, _ = _notes(Image(noisy), method=method)
+        both, _ = _notes(Image(noisy), only="text,noise", method=method)
         assert float(both.pixels[:, 42:50, 31:33].mean()) == pytest.approx(_INK / 2, abs=0.01)
 
 
@@ -141,7 +144,7 @@ def test_the_chain_leaves_to_the_network_what_it_cannot_do(home: Path) -> None:
     clean = _dark()
     noisy = _damaged(clean, GaussianNoise(10)).pixels
     noisy[:, 40:52, 30:34] = _INK
-    result, told = _notes(Image(noisy), explain=True)  # auto
+    result, told = _notes(Image(noisy), explain=True, only="noise,text")  # auto
     assert "chain: denoise --method nlm, then the network, once, for text where there is any" in told
     assert any(text.startswith("found: text or the like") for text in told)
     away = torch.ones(96, 96, dtype=torch.bool)
@@ -149,7 +152,7 @@ def test_the_chain_leaves_to_the_network_what_it_cannot_do(home: Path) -> None:
     denoised, _ = _notes(Image(noisy), only="noise", method="chain")
     assert torch.equal(result.pixels[:, away], denoised.pixels[:, away])
     assert not torch.equal(result.pixels, denoised.pixels)
-    half, _ = _notes(Image(noisy), strength=0.5)
+    half, _ = _notes(Image(noisy), strength=0.5, only="noise,text")
     assert torch.allclose(half.pixels, (noisy + result.pixels) / 2, atol=1e-5)
 
 
@@ -253,7 +256,7 @@ def test_explain_on_the_command_line_tells_and_mends_many(
     retouch.save(Image(whole), tmp_path / "whole.png")
     retouch.save(Image(lettered), tmp_path / "lettered.png")
     call = ["restore", str(tmp_path / "whole.png"), str(tmp_path / "lettered.png"), "-o", str(tmp_path / "out/")]
-    assert main([*call, "--explain", "--device", "cpu"]) == 0
+    assert main([*call, "--explain", "--method", "unet", "--device", "cpu"]) == 0
     told = capsys.readouterr().err
     assert "whole.png: found: no noise (sigma" in told
     assert "chain: the network, once, for text where there is any" in told

@@ -109,7 +109,7 @@ def _by_network(image: Image, options: RestoreOptions, on_step: Listener | None)
         note(on_step, "nothing found that is to be mended; the picture stays as it is")
         return image
     _explain_chain(options, on_step, [_network_words(todo, text)])
-    mended = _run_network(image, diagnosis.sigma, todo, options, on_step)
+    mended = _run_network(image, diagnosis.sigma, todo, text, options, on_step)
     if diagnosis.find("grey") is not None:
         mended = _grey_change(image, mended)
     return _finished(image, mended, options, on_step)
@@ -121,12 +121,11 @@ def _network_words(todo: list[Finding], text: bool) -> str:
 
 
 def _run_network(
-    image: Image, sigma: float, todo: list[Finding], options: RestoreOptions, on_step: Listener | None
+    image: Image, sigma: float, todo: list[Finding], text: bool, options: RestoreOptions, on_step: Listener | None
 ) -> Image:
-    """``image`` with what the network mends of ``todo``, and text if it is wanted. ``sigma``: of the noise there is."""
+    """``image`` with what the network mends of ``todo``, and ``text``. ``sigma``: of the noise there is."""
     from retouch.solvers.overlay_mask import overlay_mask
 
-    text = "text" in options.wanted
     after = _NETWORK.run(image, options, on_step).pixels
     mask = overlay_mask(image.pixels, after, max(sigma, _unlike_text(todo)))
     if text and mask is not None:
@@ -200,7 +199,8 @@ def _by_chain(image: Image, options: RestoreOptions, on_step: Listener | None) -
     if options.wanted == {"text"} and reason:
         raise RetouchError(f"--only text: text is found by the network only, and {reason}")
     diagnosis, todo = _examined(image, options, on_step)
-    text = "text" in options.wanted and reason is None
+    # a whole picture has signs and patterns that look like it: by default nothing is taken off
+    text = options.only is not None and "text" in options.wanted and reason is None
     task_of = {"jpeg": DEJPEG, "noise": DENOISE}
     steps = []
     for kind in task_of:
@@ -217,6 +217,8 @@ def _by_chain(image: Image, options: RestoreOptions, on_step: Listener | None) -
             note(on_step, f"{finding.kind}: left, only the network mends it")
         if "text" in options.wanted:
             note(on_step, f"text is not looked for without the network: {reason}")
+    elif options.only is None:
+        note(on_step, "text is looked for only when asked: --only text")
     if not (steps or network):
         note(on_step, "nothing found that can be mended; the picture stays as it is")
         return image
@@ -226,7 +228,7 @@ def _by_chain(image: Image, options: RestoreOptions, on_step: Listener | None) -
         result = method.run(result, made, on_step)
     if network:
         left = _LEFT * diagnosis.sigma if steps else diagnosis.sigma
-        result = _run_network(result, max(left, _left_by_jpeg(todo)), rest, options, on_step)
+        result = _run_network(result, max(left, _left_by_jpeg(todo)), rest, text, options, on_step)
     if diagnosis.find("grey") is not None:
         result = _grey_change(image, result)
     return _finished(image, result, options, on_step)
