@@ -8,11 +8,10 @@ Each picture is damaged, rounded to 8 bits, and diagnosed from its pixels alone 
 
 from __future__ import annotations
 
-import argparse
 import statistics
-from pathlib import Path
 
 import torch
+from tables import Table, make_parser, pictures_of
 
 from retouch.degradations.base import Degradation, Identity
 from retouch.degradations.blur import GaussianBlur
@@ -22,7 +21,6 @@ from retouch.degradations.resample import ResizeBlur
 from retouch.image.files import open_image
 from retouch.image.image import Image
 from retouch.solvers.diagnosis import diagnose
-from retouch.training.pictures import find_pictures
 
 CASES: list[tuple[str, str, Degradation]] = [
     ("nothing", "", Identity()),
@@ -34,20 +32,14 @@ CASES: list[tuple[str, str, Degradation]] = [
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=Path, required=True, help="folder of photographs without damage")
-    parser.add_argument("--limit", type=int, default=60, help="how many of them, evenly spread")
-    parser.add_argument("--output", type=Path, help="folder for diagnosis.md")
-    arguments = parser.parse_args()
-    files = find_pictures([arguments.images])
-    files = files[:: max(1, len(files) // arguments.limit)][: arguments.limit]
-    lines = [
+    arguments = make_parser(__doc__, "diagnosis", 60).parse_args()
+    files = pictures_of(arguments)
+    table = Table(
         f"{len(files)} pictures of {arguments.images.name}",
         "",
         "| damage | found | median value | others |",
         "|---|--:|--:|---|",
-    ]
-    print("\n".join(lines))
+    )
     for name, kind, degradation in CASES:
         values: list[float] = []
         others: dict[str, int] = {}
@@ -62,11 +54,8 @@ def main() -> None:
         found = f"{len(values)}/{len(files)}" if kind else ""
         median = f"{statistics.median(values):.1f}" if values else ""
         told = ", ".join(f"{other} {count}" for other, count in sorted(others.items()))
-        lines.append(f"| {name} | {found} | {median} | {told} |")
-        print(lines[-1], flush=True)
-    if arguments.output is not None:
-        arguments.output.mkdir(parents=True, exist_ok=True)
-        (arguments.output / "diagnosis.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        table.add(f"| {name} | {found} | {median} | {told} |")
+    table.write(arguments.output, "diagnosis")
 
 
 if __name__ == "__main__":

@@ -8,10 +8,8 @@ chelsea the cat (Stéfan van der Walt, CC0). None of them was trained on.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import skimage.data
+from sheets import make_parser, write
 
 import retouch
 from retouch.image.color import grey
@@ -22,10 +20,7 @@ NAMES = ("astronaut", "chelsea", "coffee", "rocket")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("output", type=Path, help="the sheet, a JPEG or PNG file")
-    parser.add_argument("--cell", type=int, default=256, help="side that each picture is drawn with, in pixels")
-    arguments = parser.parse_args()
+    arguments = make_parser(__doc__).parse_args()
     columns = []
     for name in NAMES:
         pixels = getattr(skimage.data, name)()
@@ -36,8 +31,7 @@ def main() -> None:
         columns.append([plain, retouch.colorize(plain), original])
     rows = [list(row) for row in zip(*columns, strict=True)]
     drawn = sheet(rows, row_titles=["grey", "colorize", "original"], cell=arguments.cell, gap=8)
-    options = {"quality": 82} if arguments.output.suffix.lower() in (".jpg", ".jpeg") else {}
-    drawn.save(arguments.output, **options)
+    write(drawn, arguments.output)
 
 
 if __name__ == "__main__":

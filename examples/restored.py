@@ -8,14 +8,10 @@ Michetti, CC0) and rocket (SpaceX, CC0). None of them was trained on.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import skimage.data
-import torch
+from sheets import damaged, make_parser, write
 
 import retouch
-from retouch.degradations.recipe import Recipe
 from retouch.image.image import Image
 from retouch.image.sheet import sheet
 
@@ -30,19 +26,12 @@ CASES = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("output", type=Path, help="the sheet, a JPEG or PNG file")
-    parser.add_argument("--side", type=int, default=256, help="of the part of a photograph, in pixels")
-    parser.add_argument("--cell", type=int, default=256, help="side that each picture is drawn with, in pixels")
-    arguments = parser.parse_args()
+    arguments = make_parser(__doc__, side=256).parse_args()
     columns, captions = [], []
     for name, photo, (top, left) in CASES:
         part = getattr(skimage.data, photo)()[top : top + arguments.side, left : left + arguments.side]
         original = Image.from_array(part)
-        recipe = Recipe.read(name)
-        generator = torch.Generator().manual_seed(recipe.seed or 0)
-        pixels = recipe(original.pixels[None], generator).clamp(0, 1)[0]
-        poor = Image.from_array((255 * pixels).round().byte().permute(1, 2, 0).numpy())
+        poor = Image.from_array(damaged(original, name, seed=0).to_array(8))  # as it would come from a file
         mended = retouch.restore(poor, method="unet")
         columns.append([poor, mended, original])
         captions.append([f"{retouch.psnr(image, original):.1f} dB" for image in (poor, mended)] + [""])
@@ -54,8 +43,7 @@ def main() -> None:
         cell=arguments.cell,
         gap=8,
     )
-    options = {"quality": 82} if arguments.output.suffix.lower() in (".jpg", ".jpeg") else {}
-    drawn.save(arguments.output, **options)
+    write(drawn, arguments.output)
 
 
 if __name__ == "__main__":

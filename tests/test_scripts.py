@@ -23,6 +23,7 @@ def _script(path: str, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Modu
         DeepPrior, "resolved", lambda self, degradation=None: dataclasses.replace(original(self, degradation), steps=2)
     )
     monkeypatch.setattr(sys, "argv", [path, *arguments])
+    monkeypatch.syspath_prepend(str((REPOSITORY / path).parent))  # as for a script that is called
     spec = importlib.util.spec_from_file_location(f"script_{Path(path).stem}", REPOSITORY / path)
     assert spec is not None
     assert spec.loader is not None

@@ -33,7 +33,7 @@ def _scale(runner: Runner) -> int:
 
 
 def test_there_are_weights() -> None:
-    assert {"unet-restore", "unet-colorize", "fsrcnn-x2", "srcnn-x3"} <= set(NAMES)
+    assert {"unet-restore", "unet-colorize", "fsrcnn-x2", "srcnn-955-x3"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,4 @@
-"""The supervised objective: what is compared, and how much each picture counts."""
+"""The supervised objective: what is compared."""
 
 from __future__ import annotations
 

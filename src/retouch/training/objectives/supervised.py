@@ -63,8 +63,7 @@ class Supervised(Objective):
 
     def loss(self, turn: str, batch: Batch, networks: Networks) -> dict[str, Tensor]:
         prediction = networks["network"](batch["input"])
-        pair = crop_border(prediction.float(), batch["target"], self.border)
-        made: dict[str, Tensor] = self.losses(*pair)
+        made: dict[str, Tensor] = self.losses(*crop_border(prediction.float(), batch["target"], self.border))
         return made
 
     def predict(self, network: nn.Module, batch: Batch) -> Tensor:

@@ -1,0 +1,34 @@
+"""What the scripts that draw a sheet of photographs for the documentation share: their options, damage, writing."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from retouch.degradations.recipe import Recipe
+from retouch.image.image import Image
+
+
+def make_parser(description: str | None, side: int | None = None) -> argparse.ArgumentParser:
+    """The sheet to write, ``--cell``, and ``--side`` where a part of a photograph is taken: its default is ``side``."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path, help="the sheet, a JPEG or PNG file")
+    if side is not None:
+        parser.add_argument("--side", type=int, default=side, help="of the part of a photograph, in pixels")
+    parser.add_argument("--cell", type=int, default=256, help="side that each picture is drawn with, in pixels")
+    return parser
+
+
+def damaged(photo: Image, name: str, seed: int) -> Image:
+    """The photograph after the recipe, by the recipe's own seed if it has one, else by ``seed``."""
+    recipe = Recipe.read(name)
+    generator = torch.Generator().manual_seed(seed if recipe.seed is None else recipe.seed)
+    return photo.with_pixels(recipe(photo.pixels[None], generator).clamp(0, 1))
+
+
+def write(drawn: Image, output: Path) -> None:
+    """Write the sheet, a JPEG small enough for the repository."""
+    options = {"quality": 82} if output.suffix.lower() in (".jpg", ".jpeg") else {}
+    drawn.save(output, **options)
