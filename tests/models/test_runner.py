@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from retouch.degradations.levels import Levels
 from retouch.image.color import rgb_to_ycbcr, ycbcr_to_rgb
 from retouch.image.errors import Cancelled, OptionError, RetouchError
 from retouch.image.resize import bicubic
@@ -151,3 +152,37 @@ def test_tiles_are_larger_where_the_overlap_is_wide_and_blocks_bound_the_memory(
     assert [deep.tiles(300, side) for side in (680, 681, 1224, 1225)] == [1, 2, 2, 3]
     shallow = Runner(_model(_network("fsrcnn", scale=2)), precision="fp32", tile="auto", device="cpu")
     assert shallow.auto_tile(2) == 512
+
+
+class _Told(nn.Module):
+    """Adds what it is told of the third damage, the enlargement."""
+
+    def __init__(self, levels: int = 5) -> None:
+        super().__init__()
+        self.nothing = nn.Parameter(torch.zeros(()))
+        self.spec = Spec(channels=3, levels=levels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.shape[1] == self.spec.inputs
+        return x[:, :3] + x[:, 5:6] + self.nothing
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("tile", ["off", 40])
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_a_network_that_asks_is_told_the_levels(channels: int, tile: str | int, ensemble: bool) -> None:
+    runner = Runner(_model(_Told(), "rgb"), precision="fp32", tile=tile, device="cpu", ensemble=ensemble)
+    x = _picture(channels)
+    torch.testing.assert_close(runner.run(x), x)
+    torch.testing.assert_close(runner.run(x, levels=Levels.of(factor=1.5)), x + 0.25)
+
+
+def test_a_network_that_does_not_ask_is_told_nothing() -> None:
+    runner = Runner(_model(_Add(0.25, channels=3), "rgb"), precision="fp32", device="cpu")
+    x = _picture()
+    torch.testing.assert_close(runner.run(x, levels=Levels.of(factor=1.5)), x + 0.25)
+
+
+def test_a_network_that_asks_for_other_levels_is_refused() -> None:
+    with pytest.raises(RetouchError, match="is told 7 levels of damage, there are 5"):
+        Runner(_model(_Told(7), "rgb"), device="cpu")

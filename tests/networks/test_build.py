@@ -23,7 +23,11 @@ SMALL: dict[str, list[dict[str, Any]]] = {
     "srresnet": [{"scale": 2, "blocks": 1, "width": 6}, {"scale": 4, "blocks": 2, "width": 5, "channels": 1}],
     "dncnn": [{"depth": 5, "width": 6}, {"depth": 2, "width": 6, "channels": 3}],
     "transform": [{"scale": 2, "blocks": 1, "width": 5}, {"blocks": 2, "width": 4}, {"scale": 8, "width": 3}],
-    "residual-unet": [{"widths": [6, 5], "blocks": [1, 1]}, {"widths": [4, 5, 6], "blocks": [1, 2, 1], "channels": 1}],
+    "residual-unet": [
+        {"widths": [6, 5], "blocks": [1, 1]},
+        {"widths": [4, 5, 6], "blocks": [1, 2, 1], "channels": 1},
+        {"widths": [6, 5], "blocks": [1, 1], "levels": 5},
+    ],
     "unet": [
         {"encoder": "efficientnet-lite0", "stages": 2, "norm": "none", "decoder": [9, 8, 7]},
         {"encoder": "resnet18", "stages": 2, "norm": "spectral", "decoder": [9, 8, 7], "fixed_statistics": True},
@@ -45,6 +49,12 @@ def spec_of(network: nn.Module) -> Spec:
     return spec
 
 
+def _input(spec: Spec, batch: int, height: int, width: int) -> Tensor:
+    """A random picture, and planes of one value each where the network is told levels."""
+    planes = torch.rand(batch, spec.levels, 1, 1).expand(-1, -1, height, width)
+    return torch.cat((torch.rand(batch, spec.channels, height, width), planes), 1)
+
+
 def test_every_network_is_swept() -> None:
     assert set(NETWORKS) == {*SMALL, "srgan-discriminator"}
 
@@ -61,7 +71,7 @@ def test_any_size(name: str, arguments: dict[str, Any], size: tuple[int, int]) -
     network = build(name, arguments).eval()
     spec = spec_of(network)
     with torch.no_grad():
-        y = network(torch.rand(2, spec.channels, *size))
+        y = network(_input(spec, 2, *size))
     assert y.shape == (2, spec.channels, size[0] * spec.scale, size[1] * spec.scale)
     assert torch.isfinite(y).all()
 
@@ -72,9 +82,9 @@ def test_gradient_reaches_every_parameter(name: str, arguments: dict[str, Any]) 
     network = build(name, arguments)
     with torch.no_grad():
         for parameter in network.parameters():
-            if parameter.ndim == 4 and not parameter.any():  # blocks that begin as the identity hold back their own
+            if parameter.ndim > 1 and not parameter.any():  # blocks that begin as the identity hold back their own
                 nn.init.normal_(parameter, std=0.1)
-    network(torch.rand(2, spec_of(network).channels, 6, 7)).square().sum().backward()
+    network(_input(spec_of(network), 2, 6, 7)).square().sum().backward()
     unreached = [key for key, value in network.named_parameters() if value.grad is None or not value.grad.any()]
     assert unreached == []
 
@@ -83,7 +93,7 @@ def test_gradient_reaches_every_parameter(name: str, arguments: dict[str, Any]) 
 def test_state_makes_the_same_network(name: str, arguments: dict[str, Any]) -> None:
     torch.manual_seed(0)
     one, other = build(name, arguments).eval(), build(name, arguments).eval()
-    x = torch.rand(1, spec_of(one).channels, 6, 5)
+    x = _input(spec_of(one), 1, 6, 5)
     with torch.no_grad():
         for parameter in one.parameters():  # some begin as the identity, whatever else was drawn
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -105,12 +115,12 @@ def reach(network: nn.Module, side: int) -> Tensor:
                 layer.weight.fill_(1 / layer.weight[0].numel())
                 if layer.bias is not None:
                     layer.bias.zero_()
-    x = torch.rand(1, spec.channels, side, side, dtype=torch.float64, requires_grad=True)
+    x = _input(spec, 1, side, side).double().requires_grad_()
     middle = side // 2
     block = slice(middle * spec.scale, (middle + 1) * spec.scale)
     network(x)[..., block, block].sum().backward()
     assert x.grad is not None
-    rows, columns = x.grad.abs().sum((0, 1)).nonzero().unbind(1)
+    rows, columns = x.grad[:, : spec.channels].abs().sum((0, 1)).nonzero().unbind(1)
     return torch.stack([middle - rows.min(), rows.max() - middle, middle - columns.min(), columns.max() - middle])
 
 
@@ -151,7 +161,7 @@ def test_a_piece_with_its_halo_gives_the_whole(case: tuple[str, dict[str, Any]],
     network = build(*case).double().eval()
     spec = spec_of(network)
     margin = spec.halo + more
-    x = torch.rand(1, spec.channels, 2 * margin + 7, 2 * margin + 6, dtype=torch.float64)
+    x = _input(spec, 1, 2 * margin + 7, 2 * margin + 6).double()
     piece = x[..., 3 : 3 + 2 * margin + 1, 2 : 2 + 2 * margin + 1]
     with torch.no_grad():
         whole, part = network(x), network(piece)

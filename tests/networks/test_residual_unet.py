@@ -66,6 +66,39 @@ def test_one_level_by_hand() -> None:
         torch.testing.assert_close(network(x), x + functional.pixel_shuffle(y, 2))
 
 
+def test_what_it_is_told_scales_and_shifts_before_the_relu() -> None:
+    network = _moved(ResidualUNet((6,), (1,), levels=2))
+    x = torch.rand(1, 3, 6, 8)
+    told = torch.tensor([0.3, 0.8])
+    planes = told[None, :, None, None].expand(1, -1, 6, 8)
+    with torch.no_grad():
+        y = network.head(functional.pixel_unshuffle(4 * x - 2, 2))
+        block = network.encoder[0][0]
+        scale, shift = (block.modulation.weight @ functional.relu(network.teller.weight @ told))[:, None, None].chunk(2)
+        y = network.tail(y + block.second(functional.relu(block.first(y) * (1 + scale) + shift)))
+        torch.testing.assert_close(network(torch.cat((x, planes), 1)), x + functional.pixel_shuffle(y, 2))
+
+
+def test_told_nothing_it_is_the_network_without_levels() -> None:
+    told, plain = _moved(ResidualUNet((6, 5), (1, 1), levels=4)), ResidualUNet((6, 5), (1, 1)).eval()
+    missing = plain.load_state_dict(told.state_dict(), strict=False)
+    assert not missing.missing_keys
+    assert len(missing.unexpected_keys) == 4  # of the teller, and of three blocks
+    x = torch.rand(2, 3, 8, 12)
+    with torch.no_grad():
+        assert torch.equal(told(torch.cat((x, torch.zeros(2, 4, 8, 12)), 1)), plain(x))
+        assert not torch.allclose(told(torch.cat((x, torch.ones(2, 4, 8, 12)), 1)), plain(x))
+
+
+def test_each_picture_of_a_batch_is_told_its_own() -> None:
+    network = _moved(ResidualUNet((6, 5), (1, 1), levels=1))
+    x = torch.cat((torch.rand(1, 3, 8, 8).expand(2, -1, -1, -1), torch.rand(2, 1, 1, 1).expand(-1, -1, 8, 8)), 1)
+    with torch.no_grad():
+        made = network(x)
+        assert not torch.allclose(made[0], made[1])
+        torch.testing.assert_close(network(x[1:]), made[1:])
+
+
 def test_sides_that_are_no_multiple_repeat_their_last_pixels() -> None:
     network = _moved(ResidualUNet((6, 5), (1, 1)))
     x = torch.rand(1, 3, 7, 9)
@@ -102,3 +135,8 @@ def test_nothing_beyond_the_halo_matters(blocks: tuple[int, ...]) -> None:
 def test_refused(widths: tuple[int, ...], blocks: tuple[int, ...], channels: int) -> None:
     with pytest.raises(ValueError, match="as many numbers above 0"):
         ResidualUNet(widths, blocks, channels)
+
+
+def test_levels_below_none_refused() -> None:
+    with pytest.raises(ValueError, match="levels is a number of planes, not -1"):
+        ResidualUNet((8,), (1,), levels=-1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +16,9 @@ import retouch
 from retouch.app.cli import main
 from retouch.degradations.blur import GaussianBlur
 from retouch.degradations.jpeg import Jpeg
+from retouch.degradations.levels import Levels
 from retouch.degradations.noise import GaussianNoise
+from retouch.degradations.resample import ResizeBlur
 from retouch.image.errors import OptionError, RetouchError
 from retouch.image.files import open_image
 from retouch.image.image import Image
@@ -267,3 +271,34 @@ def test_explain_on_the_command_line_tells_and_mends_many(
     assert float(open_image(tmp_path / "out" / "lettered.png").pixels[:, 42:50, 31:33].mean()) < 0.6
     assert main(["restore", str(tmp_path / "whole.png"), "-o", str(tmp_path / "o.png"), "--only", "nois"]) == 2
     assert "did you mean 'noise'" in capsys.readouterr().err
+
+
+# -- what the network is told
+
+
+@pytest.mark.parametrize(
+    ("damage", "options", "told"),
+    [
+        (GaussianNoise(20), {"method": "unet"}, {"noise": 0.4, "overlay": 1}),
+        (GaussianNoise(20), {"method": "unet", "only": "noise"}, {"noise": 0.4}),
+        (Jpeg(30), {"method": "unet"}, {"jpeg": 0.7, "overlay": 1}),
+        (Jpeg(30), {"method": "unet", "only": "text"}, {"overlay": 1}),
+        (ResizeBlur(2), {}, {"enlarged": 0.5}),
+        (GaussianBlur(1.5), {}, {"blur": 0.75}),
+    ],
+)
+def test_the_network_is_told_what_was_found_and_is_to_be_mended(
+    monkeypatch: pytest.MonkeyPatch, damage: Any, options: dict[str, Any], told: dict[str, float]
+) -> None:
+    heard: list[Levels] = []
+
+    def network(task: str, family: str, level: None, image: Image, made: Any, on_step: Any, levels: Levels) -> Tensor:
+        heard.append(levels)
+        return image.pixels
+
+    monkeypatch.setattr("retouch.tasks.restore.run_network", network)
+    monkeypatch.setattr("retouch.tasks.learned._why_not", lambda task, family, options: None)
+    photograph = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1)[:, 100:356, 100:356] / 255
+    _notes(_damaged(photograph, damage), **options)
+    expected = Levels(**told)
+    assert astuple(heard[0]) == pytest.approx(astuple(expected), abs=0.15)

@@ -42,6 +42,64 @@ def _joined(batches: list[Batch]) -> Batch:
     return {key: torch.cat([batch[key] for batch in batches]) for key in batches[0]}
 
 
+# -- levels
+
+DAMAGES = {
+    "noise": [{"kind": "gaussian_noise", "sigma": [10, 40]}],
+    "jpeg": [{"kind": "jpeg", "quality": [10, 80]}],
+    "enlarged": [{"kind": "resize_blur", "factor": [1.5, 3]}],
+    "blur": [{"kind": "gaussian_blur", "sigma": [0.7, 2.0]}],
+    "overlay": [{"kind": "holes"}],
+}
+
+
+def _told(tiny: RecipeMaker, pictures: Pictures, steps: list[dict[str, Any]], count: int = 60) -> Tensor:
+    """``(count, 5)``: what is told of samples with this damage."""
+    changes = {"data.channels": "rgb", "data.levels": True, "data.degradation": [{"step": steps}]}
+    batch = Samples(pictures, tiny(changes)).__getitems__(list(range(count)))
+    assert batch["input"].shape[1] == 3 + len(DAMAGES)
+    assert batch["target"].shape[1] == 3
+    planes = batch["input"][:, 3:]
+    assert torch.equal(planes, planes[..., :1, :1].expand_as(planes))
+    return planes[..., 0, 0]
+
+
+@pytest.mark.parametrize(("place", "damage"), list(enumerate(DAMAGES)))
+def test_the_level_of_a_damage_is_told_and_no_other(
+    tiny: RecipeMaker, pictures: Pictures, place: int, damage: str
+) -> None:
+    told = _told(tiny, pictures, DAMAGES[damage])
+    assert bool((told[:, place] > 0).all())
+    others = told[:, [n for n in range(4) if n != place]]
+    assert not bool(others.any())
+    if damage == "overlay":
+        assert bool((told[:, 4] == 1).all())
+    else:
+        asked = float(told[:, 4].mean())
+        assert 0.1 < asked < 0.5, "text is looked for in some pictures that have none"
+
+
+def test_levels_are_a_little_off_and_of_several_damages_some_are_missed(tiny: RecipeMaker, pictures: Pictures) -> None:
+    fixed = {"kind": "gaussian_noise", "sigma": 25}
+    noise = _told(tiny, pictures, [fixed])[:, 0]
+    assert len(set(noise.tolist())) > 50
+    assert 0.45 <= float(noise.min()) < 0.47
+    assert 0.53 < float(noise.max()) <= 0.55
+    several = _told(tiny, pictures, [{"kind": "jpeg", "quality": 50}, fixed])[:, [0, 1]]
+    missed = (several == 0).float().mean(0)
+    assert bool((missed > 0.1).all())
+    assert bool((missed < 0.5).all())
+
+
+def test_the_picture_is_the_one_without_levels(tiny: RecipeMaker, pictures: Pictures) -> None:
+    steps = [*DAMAGES["blur"], *DAMAGES["noise"], *DAMAGES["jpeg"]]
+    recipe = {"data.channels": "rgb", "data.degradation": [{"step": steps}]}
+    plain = Samples(pictures, tiny(recipe)).__getitems__([3])
+    told = Samples(pictures, tiny(recipe | {"data.levels": True})).__getitems__([3])
+    assert torch.equal(told["input"][:, :3], plain["input"])
+    assert torch.equal(told["target"], plain["target"])
+
+
 # -- samples
 
 

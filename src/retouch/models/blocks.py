@@ -115,7 +115,7 @@ def block_pixels(network: nn.Module, spec: Spec) -> int:
     hooks = [module.register_forward_hook(measure) for module in network.modules()]
     parameter = next(network.parameters(), torch.empty(0))
     with torch.no_grad():
-        network(torch.zeros(1, spec.channels, side, side, device=parameter.device))
+        network(torch.zeros(1, spec.inputs, side, side, device=parameter.device))
     for hook in hooks:
         hook.remove()
     bytes_per_pixel = largest / side**2

@@ -36,7 +36,7 @@ class Exported:
 
 
 def export_onnx(model: Model, output: str | Path, opset: int = DEFAULT_OPSET) -> Exported:
-    """Write ``input`` ``(batch, channels, height, width)`` -> ``output``, float32 in [0, 1], batch and sides free.
+    """Write ``input`` ``(batch, spec.inputs, height, width)`` -> ``output``, float32 in [0, 1], batch and sides free.
 
     The sides must be multiples of ``spec.multiple``. The card goes along in the metadata. Raises ``OptionError`` for an
     opset that the onnx package does not know, and ``RetouchError`` where a package of the extra ``onnx`` is missing,
@@ -80,7 +80,7 @@ def _trace(network: nn.Module, spec: Spec, opset: int, name: str) -> Any:
         free = Dim(called, min=2, max=1 << 14)
         return free if spec.multiple == 1 else spec.multiple * free
 
-    example = torch.rand(2, spec.channels, 8 * spec.multiple, 9 * spec.multiple)
+    example = torch.rand(2, spec.inputs, 8 * spec.multiple, 9 * spec.multiple)
     loggers = [logging.getLogger(called) for called in ("torch.onnx", "onnxscript")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -119,7 +119,7 @@ def _difference(network: nn.Module, spec: Spec, runtime: Any, data: bytes) -> fl
     worst = 0.0
     for batch, height, width in _SIZES:
         sides = (height // spec.multiple * spec.multiple, width // spec.multiple * spec.multiple)
-        x = torch.rand(batch, spec.channels, *(max(s, 2 * spec.multiple) for s in sides), generator=generator)
+        x = torch.rand(batch, spec.inputs, *(max(s, 2 * spec.multiple) for s in sides), generator=generator)
         with torch.inference_mode():
             expected = network(x)
         got = torch.from_numpy(session.run(None, {"input": x.numpy()})[0])

@@ -72,6 +72,7 @@ def _keeps_precision(network: nn.Module) -> bool:
     axis = torch.arange(side, dtype=torch.float32)
     waves = torch.sin(0.2 * axis[:, None] + 0.35 * axis) + 0.3 * torch.sin(1.7 * axis[:, None] - 1.1 * axis)
     picture = (0.5 + 0.35 * waves).clamp(0, 1).expand(1, spec.channels, -1, -1)
+    picture = torch.cat((picture, torch.full((1, spec.levels, side, side), 0.5)), 1)
     cpu = torch.device("cpu")
     with torch.no_grad():
         exact, rounded = (PreparedNetwork(network, cpu, dtype)(picture) for dtype in (torch.float32, torch.bfloat16))
@@ -250,7 +251,7 @@ def lowered(network: nn.Module, spec: Spec, dtype: torch.dtype) -> nn.Module:
     ]
     side = math.ceil(16 / spec.multiple) * spec.multiple
     with torch.no_grad():
-        network(torch.zeros(1, spec.channels, side, side))
+        network(torch.zeros(1, spec.inputs, side, side))
     for hook in hooks:
         hook.remove()
     heavy = [module for module in order if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear))]

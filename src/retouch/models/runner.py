@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from retouch.degradations.levels import COUNT, Levels
 from retouch.image.color import rgb_to_ycbcr, ycbcr_to_rgb
 from retouch.image.errors import OptionError, RetouchError
 from retouch.image.resize import bicubic
@@ -55,24 +56,30 @@ class Runner:
                 f"{model.path}: its network has {spec.channels} channels, which does not go with colour "
                 f"'{model.card.colour}' of its card"
             )
+        if spec.levels not in (0, COUNT):
+            raise RetouchError(f"{model.path}: its network is told {spec.levels} levels of damage, there are {COUNT}")
         self.card, self.spec, self.tile, self.ensemble = model.card, spec, tile, ensemble
         self.device = pick_device(device)
         self.network = prepare(model.network, self.device, precision)
 
-    def run(self, pixels: Tensor, scale: int = 1, on_tile: OnTile | None = None) -> Tensor:
+    def run(
+        self, pixels: Tensor, scale: int = 1, on_tile: OnTile | None = None, levels: Levels | None = None
+    ) -> Tensor:
         """The picture that the network makes of ``pixels``.
 
         ``pixels``: float32 ``(C, H, W)``, C = 1 or 3, in [0, 1]; what lies a little outside is not clipped.
         ``scale``: how many times larger each side becomes: that of the network, or any whole number for a network that
-        takes an enlarged picture. ``on_tile``: hears (tiles done, tiles in all); False cancels. Returns float32
+        takes an enlarged picture. ``on_tile``: hears (tiles done, tiles in all); False cancels. ``levels``: what
+        a network that asks for it is told of the damages; others are not, None tells of none. Returns float32
         ``(C, H * scale, W * scale)`` on the CPU, not clipped. Tiles leave no trace: in float32 the result is that of
         the picture as a whole up to rounding. Raises ``OptionError`` for a scale the network cannot do, ``Cancelled``,
         and ``RetouchError`` where memory does not suffice.
         """
         enlarge = self._enlargement(scale)
+        told = levels if levels is not None else Levels()
         with torch.no_grad():  # not inference_mode: its tensors could not be written to, nor fitted to, afterwards
             return run_tiled(
-                lambda x: self._tile(x.to(self.device), scale, enlarge),
+                lambda x: self._tile(x.to(self.device), scale, enlarge, told),
                 pixels,
                 tile=self.tile,
                 overlap=self.overlap(scale),
@@ -114,19 +121,22 @@ class Runner:
             raise OptionError(f"{self.card.name} makes a picture {self.spec.scale} times larger, not {scale} times")
         return scale // self.spec.scale
 
-    def _tile(self, x: Tensor, scale: int, enlarge: int) -> Tensor:
+    def _tile(self, x: Tensor, scale: int, enlarge: int, levels: Levels) -> Tensor:
         if enlarge > 1:
             x = bicubic(x, scale=enlarge)
         if x.shape[1] == 1:
             planes = x.expand(-1, self.spec.channels, -1, -1)
-            return self._through(planes).mean(1, keepdim=True)
+            return self._through(self._told(planes, levels)).mean(1, keepdim=True)
         if self.card.colour == "rgb":
-            return self._through(x)
+            return self._through(self._told(x, levels))
         if self.card.colour == "each":
-            return self._through(x.transpose(0, 1)).transpose(0, 1)
+            return self._through(self._told(x.transpose(0, 1), levels)).transpose(0, 1)
         x = rgb_to_ycbcr(x)
         chroma = x[:, 1:] if self.spec.scale == 1 else bicubic(x[:, 1:], scale=self.spec.scale)
-        return ycbcr_to_rgb(torch.cat((self._through(x[:, :1]), chroma), dim=1))
+        return ycbcr_to_rgb(torch.cat((self._through(self._told(x[:, :1], levels)), chroma), dim=1))
+
+    def _told(self, x: Tensor, levels: Levels) -> Tensor:
+        return torch.cat((x, levels.planes(x)), dim=1) if self.spec.levels else x
 
     def _through(self, x: Tensor) -> Tensor:
         if not self.ensemble:

@@ -3,13 +3,15 @@
 Zhang, Li, Zuo, Zhang, Van Gool, Timofte, "Plug-and-Play Image Restoration with Deep Denoiser Prior", IEEE TPAMI 44(10),
 2022, section 4 (DRUNet): the blocks of EDSR (Lim et al., CVPR Workshops 2017) in a U-Net, strided 2 x 2 convolutions
 down, transposed ones up, skips added. Thinner than there, and the first halving sorts the pixels into channels (pixel
-unshuffle) as in FFDNet (Zhang, Zuo, Zhang, IEEE TIP 27(9), 2018), so that nothing runs at full size.
+unshuffle) as in FFDNet (Zhang, Zuo, Zhang, IEEE TIP 27(9), 2018), so that nothing runs at full size. Both of these are
+told how strong the noise is by a plane beside the picture; here a plane tells of each kind of damage, and what is told
+scales and shifts the channels inside the blocks (FiLM: Perez et al., AAAI 2018).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,10 +21,17 @@ from retouch.networks.spec import Spec
 _MEAN, _DEVIATION = 0.5, 0.25
 
 
-class ResidualBlock(nn.Module):
-    """``x + conv(relu(conv(x)))``; begins as the identity."""
+_TOLD = 32  # features of what the network is told
 
-    def __init__(self, width: int) -> None:
+
+class ResidualBlock(nn.Module):
+    """``x + conv(relu(conv(x)))``; begins as the identity.
+
+    ``told``: how many features modulate it; ``forward`` takes them as its second argument ``(B, told)``, and what goes
+    into the ReLU is scaled by one plus, and shifted by, a linear map of them. All features 0 modulate nothing.
+    """
+
+    def __init__(self, width: int, told: int = 0) -> None:
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
@@ -30,9 +39,16 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.first.bias)  # type: ignore[arg-type]
         nn.init.zeros_(self.second.weight)
         nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
+        self.modulation = nn.Linear(told, 2 * width, bias=False) if told else None
+        if self.modulation is not None:
+            nn.init.zeros_(self.modulation.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = x + self.second(functional.relu(self.first(x)))
+    def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
+        y = self.first(x)
+        if self.modulation is not None:
+            scale, shift = self.modulation(told)[..., None, None].to(y.dtype).chunk(2, dim=1)
+            y = y * (1 + scale) + shift
+        made: Tensor = x + self.second(functional.relu(y))
         return made
 
 
@@ -40,49 +56,69 @@ class ResidualUNet(nn.Module):
     """A picture to the picture without its damage: what is predicted is the difference, none at first.
 
     ``widths[i]``: channels after halving i. ``blocks[i]``: residual blocks there on the way down, and again on the way
-    up, the deepest only once. ``channels``: of the picture.
+    up, the deepest only once. ``channels``: of the picture. ``levels``: how many planes beside it tell of its damages,
+    each of one value (the mean is taken); all 0, the network is that without them.
 
-    ``forward``: ``(B, channels, H, W)`` in [0, 1], any size -> the same shape, not clipped. Zero padding; sides that
-    are no multiple of ``2 ** len(widths)`` are lengthened by their last pixels, and cut again. Raises ``ValueError``
-    for numbers below 1, no widths, or another number of blocks than of widths.
+    ``forward``: ``(B, channels + levels, H, W)``, the picture in [0, 1], any size -> ``(B, channels, H, W)``, not
+    clipped. Zero padding; sides that are no multiple of ``2 ** len(widths)`` are lengthened by their last pixels, and
+    cut again. Raises ``ValueError`` for numbers below 1, no widths, or another number of blocks than of widths.
     """
 
     def __init__(
-        self, widths: Sequence[int] = (64, 96, 128), blocks: Sequence[int] = (2, 2, 3), channels: int = 3
+        self,
+        widths: Sequence[int] = (64, 96, 128),
+        blocks: Sequence[int] = (2, 2, 3),
+        channels: int = 3,
+        levels: int = 0,
     ) -> None:
         super().__init__()
         if not widths or len(widths) != len(blocks) or min(*widths, *blocks, channels) < 1:
             raise ValueError(f"widths and blocks are as many numbers above 0, not {widths} and {blocks}")
+        if levels < 0:
+            raise ValueError(f"levels is a number of planes, not {levels}")
+        told = _TOLD if levels else 0
         self.head = nn.Conv2d(4 * channels, widths[0], 3, padding=1)
-        self.encoder = nn.ModuleList(_group(width, count) for width, count in zip(widths, blocks, strict=True))
+        self.encoder = nn.ModuleList(_group(width, count, told) for width, count in zip(widths, blocks, strict=True))
         self.downs = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in itertools.pairwise(widths))
         self.ups = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in itertools.pairwise(widths))
         self.decoder = nn.ModuleList(
-            _group(width, count) for width, count in zip(widths[:-1], blocks[:-1], strict=True)
+            _group(width, count, told) for width, count in zip(widths[:-1], blocks[:-1], strict=True)
         )
         self.tail = nn.Conv2d(widths[0], 4 * channels, 3, padding=1)
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
-        self.multiple = 2 ** len(widths)
-        self.spec = Spec(channels=channels, halo=_halo(blocks), multiple=self.multiple)
+        # no bias: levels of 0 are features of 0
+        self.teller = nn.Linear(levels, _TOLD, bias=False) if levels else None
+        if self.teller is not None:
+            nn.init.normal_(self.teller.weight, std=2.0)  # levels are below 1, features about 1
+        self.spec = Spec(channels=channels, halo=_halo(blocks), multiple=2 ** len(widths), levels=levels)
 
     def forward(self, x: Tensor) -> Tensor:
+        x, planes = x[:, : self.spec.channels], x[:, self.spec.channels :]
         height, width = x.shape[-2:]
-        padded = functional.pad(x, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
+        multiple = self.spec.multiple
+        padded = functional.pad(x, (0, -width % multiple, 0, -height % multiple), mode="replicate")
         y = self.head(functional.pixel_unshuffle((padded - _MEAN) / _DEVIATION, 2))
+        told = None if self.teller is None else functional.relu(self.teller(planes.mean((2, 3))))
         skips = []
         for group, down in zip(self.encoder[:-1], self.downs, strict=True):
-            skips.append(group(y))
+            skips.append(_through(group, y, told))
             y = down(skips[-1])
-        y = self.encoder[-1](y)
+        y = _through(self.encoder[-1], y, told)
         for skip, up, group in zip(reversed(skips), reversed(self.ups), reversed(self.decoder), strict=True):
-            y = group(skip + up(y))
+            y = _through(group, skip + up(y), told)
         change = functional.pixel_shuffle(self.tail(y), 2)[..., :height, :width]
         return x + change  # in the input's precision: half of it would round the picture itself
 
 
-def _group(width: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
+def _group(width: int, count: int, told: int) -> nn.ModuleList:
+    return nn.ModuleList(ResidualBlock(width, told) for _ in range(count))
+
+
+def _through(group: Iterable[nn.Module], x: Tensor, told: Tensor | None) -> Tensor:
+    for block in group:
+        x = block(x) if told is None else block(x, told)
+    return x
 
 
 def _halo(blocks: Sequence[int]) -> int:
@@ -90,5 +126,4 @@ def _halo(blocks: Sequence[int]) -> int:
     the cells of the deepest halving are wide."""
     convolutions = [2 * count * (1 if i == len(blocks) - 1 else 2) for i, count in enumerate(blocks)]
     convolutions[0] += 2  # head and tail
-    reach: int = sum(count * 2 ** (i + 1) for i, count in enumerate(convolutions)) + 2 ** len(blocks) - 1
-    return reach
+    return sum(count << (i + 1) for i, count in enumerate(convolutions)) + (1 << len(blocks)) - 1

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Spec:
-    """Facts of a network that maps ``(B, channels, H, W)`` to ``(B, channels, H * scale, W * scale)``, both in [0, 1].
+    """Facts of a network that maps ``(B, inputs, H, W)`` to ``(B, channels, H * scale, W * scale)``, both in [0, 1].
+
+    ``inputs``: the picture's ``channels``, then ``levels`` planes, each of one value, that tell how strong each damage
+    is (``degradations.levels``); most networks are told nothing.
 
     ``halo``: how many input pixels to each side an output value depends on (the receptive field is 2 halo + 1).
     ``multiple``: H and W must be multiples of it. ``enlarged``: for super-resolution, whether the network expects the
@@ -22,3 +25,9 @@ class Spec:
     multiple: int = 1
     enlarged: bool = False
     exact: bool = True
+    levels: int = 0
+
+    @property
+    def inputs(self) -> int:
+        """Channels of what goes in."""
+        return self.channels + self.levels

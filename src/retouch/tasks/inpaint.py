@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from retouch.image.errors import OptionError, RetouchError
 from retouch.tasks.base import Method, Task, as_image, option
 from retouch.tasks.iterate import Network, deep_prior, note, prior_seconds
-from retouch.tasks.learned import LearnedOptions, learned_method
+from retouch.tasks.learned import LearnedOptions, learned_method, run_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,14 +103,16 @@ def _classical(name: Literal["biharmonic", "telea", "navier-stokes"]) -> Fill:
 
 def _learned(image: Image, hole: Tensor, options: InpaintOptions, on_step: Listener | None) -> Image:
     """The network on the picture with flat holes: a hole of one colour is what it has learned to know as one."""
+    from retouch.degradations.levels import Levels
     from retouch.solvers.first_guess import fill_flat
 
     rows, columns = _around(hole.any(2)[0]), _around(hole.any(1)[0])
     part = replace(image, pixels=image.pixels[:, rows, columns].contiguous(), alpha=None)
     guess = fill_flat(part.pixels, hole[:, rows, columns])
-    filled = _NETWORK.run(part.with_pixels(guess), options, on_step)
+    told = Levels.of(overlay=True)
+    filled = run_network("inpaint", "unet", None, part.with_pixels(guess), options, on_step, told)
     pixels = image.pixels.clone()
-    pixels[:, rows, columns] = filled.pixels
+    pixels[:, rows, columns] = filled.clamp(0, 1)
     return image.with_pixels(pixels)
 
 

@@ -18,6 +18,7 @@ from retouch.tasks.provenance import tell_model
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from retouch.degradations.levels import Levels
     from retouch.image.image import Image
     from retouch.image.tiling import OnTile
     from retouch.models.card import Card
@@ -207,11 +208,18 @@ def _run(task: str, family: str, level: Level | None, image: Image, options: Any
 
 
 def run_network(
-    task: str, family: str, level: Level | None, image: Image, options: Any, on_step: Listener | None
+    task: str,
+    family: str,
+    level: Level | None,
+    image: Image,
+    options: Any,
+    on_step: Listener | None,
+    levels: Levels | None = None,
 ) -> Tensor:
     """What the weight for this picture, or the one that ``options.model`` names, makes of it; not clipped.
 
-    Raises ``OptionError`` where there is none for the task.
+    ``levels``: what a network that asks for it is told of the damages. Raises ``OptionError`` where there is no weight
+    for the task.
     """
     from retouch.models import catalogue
 
@@ -243,7 +251,7 @@ def run_network(
     for name in runners:
         note(on_step, f"weights: {name}")
     planned = [(runners[card.name], scale) for card, scale in stages]
-    pixels = _stages(image.pixels, planned, on_step)
+    pixels = _stages(image.pixels, planned, on_step, levels)
     if task == "upscale":
         from retouch.image.resize import bicubic
 
@@ -269,7 +277,9 @@ def _runner(name_or_path: str, options: Any, tile: int | str) -> Runner:
     return Runner(load(name_or_path), device=options.device, tile=tile, ensemble=options.ensemble)
 
 
-def _stages(pixels: Tensor, stages: list[tuple[Runner, int]], on_step: Listener | None) -> Tensor:
+def _stages(
+    pixels: Tensor, stages: list[tuple[Runner, int]], on_step: Listener | None, levels: Levels | None
+) -> Tensor:
     """Run the networks one after the other; the listener hears one row of tiles, False ends it with ``Cancelled``."""
     counts, areas = [], []
     height, width = pixels.shape[1:]
@@ -282,7 +292,7 @@ def _stages(pixels: Tensor, stages: list[tuple[Runner, int]], on_step: Listener 
         on_tile = None
         if on_step is not None:
             on_tile = _progress(on_step, began, sum(counts[:index]), counts[index + 1 :], areas, index)
-        pixels = runner.run(pixels if index == 0 else pixels.clamp_(0, 1), scale, on_tile)
+        pixels = runner.run(pixels if index == 0 else pixels.clamp_(0, 1), scale, on_tile, levels)
     return pixels
 
 

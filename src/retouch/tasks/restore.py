@@ -12,11 +12,12 @@ from retouch.tasks.base import Method, MethodOptions, Task, as_image, option
 from retouch.tasks.dejpeg import DEJPEG, residue
 from retouch.tasks.denoise import DENOISE
 from retouch.tasks.iterate import note
-from retouch.tasks.learned import LearnedOptions, learned_method
+from retouch.tasks.learned import LearnedOptions, learned_method, run_network
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from retouch.degradations.levels import Levels
     from retouch.image.image import Image
     from retouch.solvers.diagnosis import Diagnosis, Finding
     from retouch.solvers.overlay_mask import OverlayMask
@@ -40,7 +41,7 @@ class RestoreOptions(LearnedOptions):
     only: str | None = option(
         None,
         "mend only these, with commas between: text (and watermarks, symbols, holes), noise, jpeg, blur; by default "
-        "whatever is found",
+        "whatever is found, and text with --method unet alone",
         metavar="NAMES",
     )
     strength: float = option(1.0, "how much of the change is made, from none to all of it", minimum=0, maximum=1)
@@ -110,9 +111,7 @@ def _by_network(image: Image, options: RestoreOptions, on_step: Listener | None)
         return image
     _explain_chain(options, on_step, [_network_words(todo, text)])
     mended = _run_network(image, diagnosis.sigma, todo, text, options, on_step)
-    if diagnosis.find("grey") is not None:
-        mended = _grey_change(image, mended)
-    return _finished(image, mended, options, on_step)
+    return _finished(image, mended, diagnosis, options, on_step)
 
 
 def _network_words(todo: list[Finding], text: bool) -> str:
@@ -126,7 +125,7 @@ def _run_network(
     """``image`` with what the network mends of ``todo``, and ``text``. ``sigma``: of the noise there is."""
     from retouch.solvers.overlay_mask import overlay_mask
 
-    after = _NETWORK.run(image, options, on_step).pixels
+    after = run_network("restore", "unet", None, image, options, on_step, _levels(todo, text)).clamp(0, 1)
     mask = overlay_mask(image.pixels, after, max(sigma, _unlike_text(todo)))
     if text and mask is not None:
         note(on_step, f"found: text or the like over {_percent(mask.share)} of the picture")
@@ -134,21 +133,35 @@ def _run_network(
     return image if kept is None else image.with_pixels(image.pixels + kept)
 
 
-def _grey_change(image: Image, mended: Image) -> Image:
-    """``mended`` without the colours that mending put into a grey picture of three channels."""
-    from retouch.image.color import grey
+def _levels(todo: list[Finding], text: bool) -> Levels:
+    """What the network is told: what it is to mend."""
+    from retouch.degradations.levels import Levels
 
-    if image.channels != 3 or mended is image:
-        return mended
-    return image.with_pixels(image.pixels + grey(mended.pixels - image.pixels).expand(3, -1, -1))
+    value = {finding.kind: finding.value for finding in todo}
+    return Levels.of(
+        sigma=value.get("noise", 0),
+        quality=value.get("jpeg", 100),
+        factor=value.get("enlarged", 1),
+        blur=value.get("blur", 0),
+        overlay=text,
+    )
 
 
-def _finished(image: Image, mended: Image, options: RestoreOptions, on_step: Listener | None) -> Image:
-    """The share of the change that ``--strength`` asks for; the very picture where there is no change."""
+def _finished(
+    image: Image, mended: Image, diagnosis: Diagnosis, options: RestoreOptions, on_step: Listener | None
+) -> Image:
+    """The share of the change that ``--strength`` asks for; the very picture where there is no change.
+
+    A grey picture of three channels stays grey: its change has no colours.
+    """
     if mended is image:
         note(on_step, "nothing found; the picture stays as it is")
     if mended is image or not options.strength:
         return image
+    if diagnosis.find("grey") is not None and image.channels == 3:
+        from retouch.image.color import grey
+
+        mended = image.with_pixels(image.pixels + grey(mended.pixels - image.pixels).expand(3, -1, -1))
     if options.strength == 1:
         return mended
     return image.with_pixels(image.pixels.lerp(mended.pixels, options.strength))
@@ -227,11 +240,10 @@ def _by_chain(image: Image, options: RestoreOptions, on_step: Listener | None) -
         note(on_step, f"running {task.name} --method {method.name}")
         result = method.run(result, made, on_step)
     if network:
-        left = _LEFT * diagnosis.sigma if steps else diagnosis.sigma
+        denoised = any(task is DENOISE for task, _, _ in steps)
+        left = _LEFT * diagnosis.sigma if denoised else diagnosis.sigma
         result = _run_network(result, max(left, _left_by_jpeg(todo)), rest, text, options, on_step)
-    if diagnosis.find("grey") is not None:
-        result = _grey_change(image, result)
-    return _finished(image, result, options, on_step)
+    return _finished(image, result, diagnosis, options, on_step)
 
 
 def _step(

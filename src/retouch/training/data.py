@@ -13,7 +13,8 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from retouch.degradations.base import Degradation
+from retouch.degradations.base import Chain, Degradation, uniform
+from retouch.degradations.levels import Levels
 from retouch.degradations.recipe import Choice, Range, Recipe
 from retouch.image.color import grey, luma
 from retouch.image.errors import RetouchError
@@ -22,7 +23,11 @@ from retouch.training.pictures import Pictures
 from retouch.training.recipe import DataRecipe, TrainingRecipe
 
 Batch = dict[str, Tensor]
-"""``input`` and ``target``: float32 ``(B, C, H, W)`` in [0, 1] (noise may leave it)."""
+"""``input`` and ``target``: float32 ``(B, C, H, W)`` in [0, 1] (noise may leave it); levels are planes of ``input``."""
+
+_UNSURE = 0.1  # how far, of itself, a level that is told may be off
+_MISSED = 0.3  # how likely the diagnosis of one of several damages is missing
+_ASKED = 0.3  # how likely text is looked for where there is none
 
 
 def generator_of(*numbers: int) -> Generator:
@@ -53,7 +58,8 @@ class Samples(Dataset[Batch]):
         self.pictures = _large_enough(pictures, recipe.data)
         # one call for a whole batch, where nothing is drawn
         self._known: tuple[int, list[int]] = (-1, [])
-        self.settled = len(self.degradations) == 1 and is_settled(self.degradations[0], recipe.data)
+        one = len(self.degradations) == 1 and not recipe.data.levels
+        self.settled = one and is_settled(self.degradations[0], recipe.data)
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -73,7 +79,7 @@ class Samples(Dataset[Batch]):
         inputs = []
         for index, generator in enumerate(generators):
             choice = int(torch.randint(len(self.degradations), (), generator=generator))
-            inputs.append(self.degradations[choice](target[index : index + 1], generator))
+            inputs.append(damaged(target[index : index + 1], self.degradations[choice], self.data, generator))
         return {"input": torch.cat(inputs), "target": target}
 
     def _target(self, number: int, generator: Generator) -> Tensor:
@@ -104,6 +110,34 @@ class Samples(Dataset[Batch]):
             order = torch.randperm(len(self.pictures), generator=generator_of(self.seed, -1 - round_)).tolist()
             self._known = (round_, order)
         return self._known[1]
+
+
+def damaged(target: Tensor, recipe: Recipe, data: DataRecipe, generator: Generator, sure: bool = False) -> Tensor:
+    """What ``recipe`` makes of one target ``(1, C, H, W)``, with the planes of its levels if ``data`` asks for them.
+
+    ``sure``: the levels are told as they are.
+    """
+    if not data.levels:
+        return recipe(target, generator)
+    drawn = recipe.draw(generator)
+    made = drawn(target, generator)
+    levels = Levels.caused_by(drawn)
+    if not sure:
+        levels = _as_diagnosed(levels, isinstance(drawn, Chain), generator)
+    return torch.cat((made, levels.planes(made)), 1)
+
+
+def _as_diagnosed(levels: Levels, several: bool, generator: Generator) -> Levels:
+    """``levels`` as a diagnosis of the picture might have them."""
+
+    def off(level: float) -> float:
+        if several and uniform(generator, 0, 1) < _MISSED:
+            return 0.0
+        return level * uniform(generator, 1 - _UNSURE, 1 + _UNSURE)
+
+    measured = {name: off(getattr(levels, name)) for name in ("noise", "jpeg", "enlarged", "blur")}
+    asked = levels.overlay > 0 or uniform(generator, 0, 1) < _ASKED
+    return Levels(overlay=float(asked), **measured)
 
 
 def _large_enough(pictures: Pictures, data: DataRecipe) -> Pictures:

@@ -55,8 +55,9 @@ class DataRecipe:
     made smaller by one of these factors. ``augment``: steps as those of a degradation (``kind``, ``probability``, ...)
     that change the target itself, before it is damaged: perspective, zoom, contrast. ``held_out``: pictures kept for
     validation where no folder of them is given. ``small``: what a picture smaller than the crop is, an error or
-    skipped. ``cache``: decoded pictures are kept in one memory-mapped file; without it each crop decodes its picture
-    anew.
+    skipped. ``levels``: what the network is told goes with the picture, as planes that say how strong each damage is
+    (``degradations.levels``), a little wrong and sometimes left out, as a diagnosis is. ``cache``: decoded pictures
+    are kept in one memory-mapped file; without it each crop decodes its picture anew.
     """
 
     crop: int
@@ -68,6 +69,7 @@ class DataRecipe:
     augment: tuple[dict[str, Any], ...] = ()
     held_out: int = 8
     small: Literal["error", "skip"] = "error"
+    levels: bool = False
     cache: bool = True
 
 

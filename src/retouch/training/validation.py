@@ -12,7 +12,7 @@ from retouch.image.image import Image
 from retouch.image.resize import resize
 from retouch.image.sheet import sheet
 from retouch.metrics import psnr
-from retouch.training.data import Batch, generator_of, to_channels
+from retouch.training.data import Batch, damaged, generator_of, to_channels
 from retouch.training.objectives.base import Objective
 from retouch.training.pictures import Pictures
 from retouch.training.recipe import TrainingRecipe
@@ -49,7 +49,8 @@ class Validator:
             top, left = (pixels.shape[1] - side) // 2, (pixels.shape[2] - side) // 2
             target = to_channels(pixels[:, top : top + side, left : left + side], recipe.data.channels)[None]
             for number, degradation in enumerate(recipe.degradations()):
-                made = degradation(target, generator_of(recipe.run.seed, -1_000_000 - index, number))
+                generator = generator_of(recipe.run.seed, -1_000_000 - index, number)
+                made = damaged(target, degradation, recipe.data, generator, sure=True)
                 self.cases.append((pictures.entries[index].name, {"input": made, "target": target.contiguous()}))
 
     def __len__(self) -> int:
@@ -72,7 +73,7 @@ class Validator:
             score = psnr(made[0], target[0], shave=self.border)
             scores.append(score)
             if len(rows) < _ROWS and name not in names:
-                given = batch["input"].clamp(0, 1)
+                given = batch["input"][:, : target.shape[1]].clamp(0, 1)
                 shown = _enlarged(given, target) | {"prediction": made}
                 rows.append([_shown(x) for x in (given, *shown.values(), target)])
                 marks = [f"{psnr(x[0], target[0], shave=self.border):.2f} dB" for x in shown.values()]
