@@ -11,7 +11,7 @@ scales and shifts the channels inside the blocks (FiLM: Perez et al., AAAI 2018)
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -78,11 +78,11 @@ class ResidualUNet(nn.Module):
             raise ValueError(f"levels is a number of planes, not {levels}")
         told = _TOLD if levels else 0
         self.head = nn.Conv2d(4 * channels, widths[0], 3, padding=1)
-        self.encoder = nn.ModuleList(_group(width, count, told) for width, count in zip(widths, blocks, strict=True))
+        self.encoder = nn.ModuleList(_Group(width, count, told) for width, count in zip(widths, blocks, strict=True))
         self.downs = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in itertools.pairwise(widths))
         self.ups = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in itertools.pairwise(widths))
         self.decoder = nn.ModuleList(
-            _group(width, count, told) for width, count in zip(widths[:-1], blocks[:-1], strict=True)
+            _Group(width, count, told) for width, count in zip(widths[:-1], blocks[:-1], strict=True)
         )
         self.tail = nn.Conv2d(widths[0], 4 * channels, 3, padding=1)
         nn.init.zeros_(self.tail.weight)
@@ -102,23 +102,25 @@ class ResidualUNet(nn.Module):
         told = None if self.teller is None else functional.relu(self.teller(planes.mean((2, 3))))
         skips = []
         for group, down in zip(self.encoder[:-1], self.downs, strict=True):
-            skips.append(_through(group, y, told))
+            skips.append(group(y, told))
             y = down(skips[-1])
-        y = _through(self.encoder[-1], y, told)
+        y = self.encoder[-1](y, told)
         for skip, up, group in zip(reversed(skips), reversed(self.ups), reversed(self.decoder), strict=True):
-            y = _through(group, skip + up(y), told)
+            y = group(skip + up(y), told)
         change = functional.pixel_shuffle(self.tail(y), 2)[..., :height, :width]
         return x + change  # in the input's precision: half of it would round the picture itself
 
 
-def _group(width: int, count: int, told: int) -> nn.ModuleList:
-    return nn.ModuleList(ResidualBlock(width, told) for _ in range(count))
+class _Group(nn.ModuleList):
+    """Blocks one after the other, all told the same."""
 
+    def __init__(self, width: int, count: int, told: int) -> None:
+        super().__init__(ResidualBlock(width, told) for _ in range(count))
 
-def _through(group: Iterable[nn.Module], x: Tensor, told: Tensor | None) -> Tensor:
-    for block in group:
-        x = block(x) if told is None else block(x, told)
-    return x
+    def forward(self, x: Tensor, told: Tensor | None) -> Tensor:
+        for block in self:
+            x = block(x, told)
+        return x
 
 
 def _halo(blocks: Sequence[int]) -> int:
