@@ -8,8 +8,10 @@ import json
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import torch
 
 import retouch
 from retouch.solvers.deep_prior import DeepPrior
@@ -101,3 +103,32 @@ def test_damages_draws_a_picture_and_nine_damages_of_it(tmp_path: Path, monkeypa
     assert sheet.height > 2 * 64
     assert target.stat().st_size < 200_000
     assert len(set(script.RECIPES)) == 9
+
+
+def test_restored_draws_each_damage_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "restored.jpg"
+    seen: list[tuple[Any, Any]] = []
+    restore = retouch.restore
+
+    def listen(source: Any, **options: Any) -> Any:
+        seen.append((source, restore(source, **options)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(retouch, "restore", listen)
+    _script("examples/restored.py", monkeypatch, str(target), "--side", "128", "--cell", "64").main()
+    sheet = retouch.open(target)
+    assert sheet.width > 5 * 64
+    assert sheet.height > 3 * 64
+    assert len(seen) == 5
+    assert all(not torch.equal(poor.pixels, mended.pixels) for poor, mended in seen)
+
+
+def test_colours_draws_grey_pictures_in_colour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "colours.jpg"
+    _script("examples/colours.py", monkeypatch, str(target), "--cell", "64").main()
+    sheet = retouch.open(target)
+    assert sheet.width > 4 * 64
+    assert sheet.height > 3 * 64
+    third = sheet.height // 3
+    colour = [float((row[0] - row[2]).abs().mean()) for row in sheet.pixels.split(third, dim=1)[:3]]
+    assert colour[0] < 0.02 < colour[1], "the first row is grey, the second is not"
