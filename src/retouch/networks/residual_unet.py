@@ -21,6 +21,7 @@ from retouch.networks.spec import Spec
 _MEAN, _DEVIATION = 0.5, 0.25
 
 
+_FELT = 64  # pixels: what lies farther off moved no value of a trained network by more than 1e-5
 _TOLD = 32  # features of what the network is told
 
 
@@ -91,7 +92,14 @@ class ResidualUNet(nn.Module):
         self.teller = nn.Linear(levels, _TOLD, bias=False) if levels else None
         if self.teller is not None:
             nn.init.normal_(self.teller.weight, std=2.0)  # levels are below 1, features about 1
-        self.spec = Spec(channels=channels, halo=_halo(blocks), multiple=2 ** len(widths), levels=levels)
+        reach = _halo(blocks)
+        self.spec = Spec(
+            channels=channels,
+            halo=min(reach, _FELT),
+            multiple=2 ** len(widths),
+            exact=reach <= _FELT,
+            levels=levels,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x, planes = x[:, : self.spec.channels], x[:, self.spec.channels :]
