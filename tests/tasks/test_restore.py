@@ -16,7 +16,7 @@ import retouch
 from retouch.app.cli import main
 from retouch.degradations.blur import GaussianBlur
 from retouch.degradations.jpeg import Jpeg
-from retouch.degradations.levels import Levels
+from retouch.degradations.levels import COUNT, Levels
 from retouch.degradations.noise import GaussianNoise
 from retouch.degradations.resample import ResizeBlur
 from retouch.image.errors import OptionError, RetouchError
@@ -158,6 +158,22 @@ def test_the_chain_leaves_to_the_network_what_it_cannot_do(home: Path) -> None:
     assert not torch.equal(result.pixels, denoised.pixels)
     half, _ = _notes(Image(noisy), strength=0.5, only="noise,text")
     assert torch.allclose(half.pixels, (noisy + result.pixels) / 2, atol=1e-5)
+
+
+def test_a_network_that_is_told_mends_all_that_is_found(home: Path) -> None:
+    arguments: dict[str, Any] = {"widths": [4], "blocks": [1], "levels": COUNT}
+    card = Card(
+        name="told", family="unet", architecture="residual-unet", arguments=arguments, tasks=("restore",), colour="rgb",
+        summary="of a test",
+    )  # fmt: skip
+    network = build("residual-unet", arguments)
+    nn.init.constant_(network.get_parameter("tail.bias"), 0.01)
+    save_weights(home / "told.safetensors", network.state_dict(), card, half=False)
+    noisy = _damaged(_dark(), GaussianNoise(10))
+    result, told = _notes(noisy, explain=True)
+    assert "chain: the network, once, for noise" in told
+    assert not any(text.startswith("running") for text in told)
+    torch.testing.assert_close(result.pixels, (noisy.pixels + 0.01).clamp(0, 1), atol=1e-3, rtol=0)
 
 
 def test_grey_pictures_stay_grey(home: Path) -> None:

@@ -203,18 +203,26 @@ def _percent(share: float) -> str:
     return f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
 
 
-# -- by the other tasks, and the network for what they cannot do
+# -- by what mends each damage best
+
+
+def _is_told() -> bool:
+    """Whether the network is told what was found: it then mends noise and JPEG better than what was made for each."""
+    from retouch.models import catalogue
+
+    return all(card.arguments.get("levels") for card in catalogue.for_task("restore", "unet"))
 
 
 def _by_chain(image: Image, options: RestoreOptions, on_step: Listener | None) -> Image:
-    """JPEG first, as its steps are told by the picture as it came; then noise; then the network, where it is here."""
+    """By the network, if it is told what was found. Else JPEG first, as its steps are told by the picture as it came;
+    then noise; then the network, where it is here."""
     reason = _NETWORK.available(options)
     if options.wanted == {"text"} and reason:
         raise RetouchError(f"--only text: text is found by the network only, and {reason}")
     diagnosis, todo = _examined(image, options, on_step)
     # a whole picture has signs and patterns that look like it: by default nothing is taken off
     text = options.only is not None and "text" in options.wanted and reason is None
-    task_of = {"jpeg": DEJPEG, "noise": DENOISE}
+    task_of = {"jpeg": DEJPEG, "noise": DENOISE} if reason is not None or not _is_told() else {}
     steps = []
     for kind in task_of:
         for finding in todo:
@@ -281,8 +289,10 @@ _NETWORK = learned_method(
 
 
 def _chain_seconds(megapixels: float, device: str, options: RestoreOptions) -> float:
-    network = _NETWORK.seconds(megapixels, device, options) if _NETWORK.available(options) is None else 0.0
-    return 0.1 + 6 * megapixels + network
+    if _NETWORK.available(options) is not None:
+        return 0.1 + 6 * megapixels
+    others = 0.0 if _is_told() else 6 * megapixels
+    return 0.1 + others + _NETWORK.seconds(megapixels, device, options)
 
 
 RESTORE = Task(
@@ -293,9 +303,10 @@ RESTORE = Task(
         dataclasses.replace(_NETWORK, run=_by_network),
         Method(
             name="chain",
-            summary="each damage by what mends it best: dejpeg, then denoise, then the network for blur and text",
-            cost="about 6 seconds a megapixel, and one pass of the network; without it nothing but the diagnosis, a "
-            "second, where nothing is found",
+            summary="each damage by what mends it best: the network, once, with text only if asked; without a network "
+            "that is told what was found, dejpeg, then denoise, and the network for blur and text",
+            cost="one pass of the network, or about 6 seconds a megapixel; nothing but the diagnosis, a second, where "
+            "nothing is found",
             prefer="always; without weights of unet blur and text stay",
             seconds=_chain_seconds,
             rank=90,
