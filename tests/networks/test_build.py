@@ -25,7 +25,7 @@ SMALL: dict[str, list[dict[str, Any]]] = {
     "transform": [{"scale": 2, "blocks": 1, "width": 5}, {"blocks": 2, "width": 4}, {"scale": 8, "width": 3}],
     "residual-unet": [
         {"widths": [6, 5], "blocks": [1, 1]},
-        {"widths": [4, 5, 6], "blocks": [1, 2, 1], "channels": 1},
+        {"widths": [4, 5, 6], "blocks": [1, 1, 1], "channels": 1},
         {"widths": [6, 5], "blocks": [1, 1], "levels": 5},
     ],
     "unet": [

@@ -128,6 +128,12 @@ def test_nothing_beyond_the_halo_matters(blocks: tuple[int, ...]) -> None:
     assert halo - multiple < farthest <= halo
 
 
+def test_a_deep_one_is_cut_where_it_feels_no_farther() -> None:
+    assert ResidualUNet((4, 4, 4), (1, 1, 1)).spec.exact
+    spec = ResidualUNet((4, 4, 4), (2, 3, 4)).spec  # reaches 139 pixels: what comes with Retouch feels 64 of them
+    assert (spec.halo, spec.exact) == (64, False)
+
+
 @pytest.mark.parametrize(
     ("widths", "blocks", "channels"),
     [((), (), 3), ((8,), (1, 1), 3), ((8, 0), (1, 1), 3), ((8, 8), (1, 0), 3), ((8,), (1,), 0)],
