@@ -143,6 +143,11 @@ def test_refused(widths: tuple[int, ...], blocks: tuple[int, ...], channels: int
         ResidualUNet(widths, blocks, channels)
 
 
+def test_other_planes_refused() -> None:
+    with pytest.raises(ValueError, match="takes 3 channels and 2 levels, not 3 planes in all"):
+        ResidualUNet((4,), (1,), levels=2)(torch.rand(1, 3, 8, 8))
+
+
 def test_levels_below_none_refused() -> None:
     with pytest.raises(ValueError, match="levels is a number of planes, not -1"):
         ResidualUNet((8,), (1,), levels=-1)

@@ -11,6 +11,7 @@ import torch
 from retouch.image.errors import OptionError
 from retouch.networks.build import build
 from retouch.training import tables
+from retouch.training.data import damaged
 from retouch.training.objectives.build import OBJECTIVES
 from retouch.training.recipe import OptimizerRecipe, read_recipe, read_table, recipe_names
 
@@ -31,7 +32,7 @@ def test_shipped_recipe(name: str) -> None:
     channels = 3 if recipe.data.channels == "rgb" else 1
     target = torch.rand(1, channels, recipe.data.crop, recipe.data.crop, generator=torch.Generator().manual_seed(0))
     for degradation in recipe.degradations():
-        given = degradation(target, torch.Generator().manual_seed(1))
+        given = damaged(target, degradation, recipe.data, torch.Generator().manual_seed(1))
         assert given.shape[-1] == recipe.data.crop * degradation.scale
         with torch.no_grad():
             assert network(given).shape == target.shape

@@ -62,7 +62,8 @@ class ResidualUNet(nn.Module):
 
     ``forward``: ``(B, channels + levels, H, W)``, the picture in [0, 1], any size -> ``(B, channels, H, W)``, not
     clipped. Zero padding; sides that are no multiple of ``2 ** len(widths)`` are lengthened by their last pixels, and
-    cut again. Raises ``ValueError`` for numbers below 1, no widths, or another number of blocks than of widths.
+    cut again. Raises ``ValueError`` for numbers below 1, no widths, or another number of blocks than of widths, and
+    ``forward`` for another number of channels.
     """
 
     def __init__(
@@ -102,6 +103,10 @@ class ResidualUNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] != self.spec.inputs:
+            raise ValueError(
+                f"takes {self.spec.channels} channels and {self.spec.levels} levels, not {x.shape[1]} planes in all"
+            )
         x, planes = x[:, : self.spec.channels], x[:, self.spec.channels :]
         height, width = x.shape[-2:]
         multiple = self.spec.multiple
