@@ -28,6 +28,7 @@ SMALL: dict[str, list[dict[str, Any]]] = {
         {"widths": [4, 5, 6], "blocks": [1, 1, 1], "channels": 1},
         {"widths": [6, 5], "blocks": [1, 1], "levels": 5},
     ],
+    "restoration": [{"widths": [4, 5], "blocks": [1, 1]}, {"widths": [4], "blocks": [1], "channels": 1, "levels": 2}],
     "unet": [
         {"encoder": "efficientnet-lite0", "stages": 2, "norm": "none", "decoder": [9, 8, 7]},
         {"encoder": "resnet18", "stages": 2, "norm": "spectral", "decoder": [9, 8, 7], "fixed_statistics": True},
@@ -35,8 +36,8 @@ SMALL: dict[str, list[dict[str, Any]]] = {
 }
 """Small ones of every architecture that maps pictures to pictures."""
 
-STRIDED = {"unet"}
-"""Those that look nearly everywhere through their strides: their halo is an estimate, not a border."""
+STRIDED = {"unet", "restoration"}
+"""Those whose halo is no border: an estimate of what strides let them see, or more than they can see."""
 
 CASES = [pytest.param(name, arguments, id=f"{name}-{i}") for name in SMALL for i, arguments in enumerate(SMALL[name])]
 

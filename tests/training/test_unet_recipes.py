@@ -116,9 +116,9 @@ def test_every_stage_takes_steps(name: str, index: int, pictures: Pictures) -> N
 
 def test_restore_learns(pictures: Pictures) -> None:
     """Sixty steps on noise alone, of a thin one: the loss falls by a third."""
-    noise = 'data.degradation=[{ step = [{ kind = "gaussian_noise", sigma = 40 }] }]'
+    noise = 'stage.1.data.degradation=[{ step = [{ kind = "gaussian_noise", sigma = 40 }] }]'
     thin = ["network.arguments.widths=[12, 16]", "network.arguments.blocks=[1, 1]", "schedule.warmup=0"]
-    recipe = _stage("unet-restore", 0, noise, *thin, "stage.0.optimizer.rate=5e-3")
+    recipe = _stage("unet-restore", 1, noise, *thin, "stage.1.optimizer.rate=5e-3")
     trainer = Trainer(recipe, Samples(pictures, recipe), features=_features)
     found = [float(trainer.run_step()["loss"]) for _ in range(60)]
     assert sum(found[-10:]) < 0.67 * sum(found[:10])

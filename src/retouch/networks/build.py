@@ -21,6 +21,7 @@ NETWORKS: dict[str, str] = {
     "dncnn": "retouch.networks.dncnn:DnCNN",
     "unet": "retouch.networks.unet:UNet",
     "residual-unet": "retouch.networks.residual_unet:ResidualUNet",
+    "restoration": "retouch.networks.restoration:RestorationNet",
     "transform": "retouch.networks.transform:TransformNet",
 }
 """Every architecture a recipe or a card may name: name -> module and class."""

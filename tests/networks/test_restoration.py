@@ -1,0 +1,62 @@
+"""The two networks of restore: what each is told, and that the first waits to be asked."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from retouch.networks.restoration import RestorationNet
+
+
+def _network() -> RestorationNet:
+    torch.manual_seed(0)
+    network = RestorationNet((4,), (1,), levels=3)
+    for parameter in network.parameters():
+        if not bool(parameter.any()):
+            nn.init.normal_(parameter, std=0.05)
+    return network.eval()
+
+
+def _input(*levels: float) -> Tensor:
+    torch.manual_seed(1)
+    planes = torch.tensor(levels)[None, :, None, None].expand(1, -1, 8, 8)
+    return torch.cat((torch.rand(1, 3, 8, 8), planes), 1)
+
+
+@pytest.mark.parametrize("asked", [0.0, 0.5, 1.0])
+def test_by_hand(asked: float) -> None:
+    network, x = _network(), _input(0.2, 0.7, asked)
+    with torch.no_grad():
+        alone = torch.cat((x[:, :3], torch.zeros(1, 2, 8, 8), x[:, 5:]), 1)
+        picture = x[:, :3] + asked * (network.overlay(alone) - x[:, :3])
+        expected = network.whole(torch.cat((picture, x[:, 3:5], torch.zeros(1, 1, 8, 8)), 1))
+        torch.testing.assert_close(network(x), expected)
+        network.train()
+        torch.testing.assert_close(network(x), expected)
+
+
+def test_what_is_not_asked_for_is_not_run() -> None:
+    network = _network()
+    calls: list[int] = []
+    network.overlay.register_forward_hook(lambda *given: calls.append(1))
+    with torch.no_grad():
+        network(_input(0.5, 0.5, 0.0))
+        assert not calls
+        network(_input(0.5, 0.5, 1.0))
+        assert len(calls) == 1
+        network.train()(_input(0.5, 0.5, 0.0))
+        assert len(calls) == 2
+
+
+def test_fresh_it_changes_nothing() -> None:
+    x = _input(0.5, 0.5, 1.0)
+    with torch.no_grad():
+        assert torch.equal(RestorationNet((4,), (1,), levels=3)(x), x[:, :3])
+
+
+def test_refused() -> None:
+    with pytest.raises(ValueError, match="levels are at least 2"):
+        RestorationNet(levels=1)
+    with pytest.raises(ValueError, match="takes 3 channels and 5 levels, not 3 planes in all"):
+        RestorationNet((4,), (1,))(torch.rand(1, 3, 8, 8))
