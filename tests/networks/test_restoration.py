@@ -25,28 +25,34 @@ def _input(*levels: float) -> Tensor:
 
 
 @pytest.mark.parametrize("asked", [0.0, 0.5, 1.0])
-def test_by_hand(asked: float) -> None:
-    network, x = _network(), _input(0.2, 0.7, asked)
+@pytest.mark.parametrize("levels", [(0.2, 0.7), (0.0, 0.1), (0.0, 0.0)])
+def test_by_hand(levels: tuple[float, float], asked: float) -> None:
+    network, x = _network(), _input(*levels, asked)
+    none, far = torch.zeros(1, 1, 8, 8), torch.zeros(1, 2, 8, 8)
     with torch.no_grad():
-        alone = torch.cat((x[:, :3], torch.zeros(1, 2, 8, 8), x[:, 5:]), 1)
-        picture = x[:, :3] + asked * (network.overlay(alone) - x[:, :3])
-        expected = network.whole(torch.cat((picture, x[:, 3:5], torch.zeros(1, 1, 8, 8)), 1))
+        picture = network.whole(torch.cat((x[:, :5], none), 1)) if any(levels) else x[:, :3]
+        expected = picture + asked * (network.overlay(torch.cat((picture, far, x[:, 5:]), 1)) - picture)
         torch.testing.assert_close(network(x), expected)
         network.train()
         torch.testing.assert_close(network(x), expected)
 
 
-def test_what_is_not_asked_for_is_not_run() -> None:
-    network = _network()
-    calls: list[int] = []
-    network.overlay.register_forward_hook(lambda *given: calls.append(1))
+@pytest.mark.parametrize(
+    ("levels", "run"),
+    [((0, 0, 0), []), ((0.5, 0, 0), ["whole"]), ((0, 0, 1), ["overlay"]), ((0, 0.5, 1), ["whole", "overlay"])],
+)
+def test_what_is_not_asked_for_is_not_run(levels: tuple[float, ...], run: list[str]) -> None:
+    network, x = _network(), _input(*levels)
+    calls: list[str] = []
+    for name in ("whole", "overlay"):
+        network.get_submodule(name).register_forward_hook(lambda *given, name=name: calls.append(name))
     with torch.no_grad():
-        network(_input(0.5, 0.5, 0.0))
-        assert not calls
-        network(_input(0.5, 0.5, 1.0))
-        assert len(calls) == 1
-        network.train()(_input(0.5, 0.5, 0.0))
-        assert len(calls) == 2
+        made = network(x)
+        assert calls == run
+        assert torch.equal(made, x[:, :3]) == (not run)
+        calls.clear()
+        network.train()(x)
+        assert calls == ["whole", "overlay"]
 
 
 def test_fresh_it_changes_nothing() -> None:

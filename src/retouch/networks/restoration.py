@@ -1,4 +1,4 @@
-"""The network that ``restore`` runs: first what lies over a picture is taken off, then the picture itself is mended."""
+"""The network that ``restore`` runs: first the picture itself is mended, then what lies over it is taken off."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from retouch.networks.spec import Spec
 
 
 class RestorationNet(nn.Module):
-    """Two ``ResidualUNet`` one after the other: ``overlay``, where the last level asks for it, then ``whole``.
+    """Two ``ResidualUNet`` one after the other, each only where it is asked for: ``whole``, then ``overlay``.
 
     Text and holes are few pixels and large errors, noise, JPEG and blur small errors everywhere. One network that
     learned both kept getting better at the first and hardly at JPEG, which alone it learns in minutes; so each has its
     own.
 
-    ``widths``, ``blocks``, ``channels``: of each of the two. ``levels``: planes beside the picture, of which the last
-    one tells how much of the overlay's change is made (1, or 0 for none) and the others are told to ``whole`` only.
-    ``forward``: ``(B, channels + levels, H, W)``, any size -> ``(B, channels, H, W)``, not clipped; with fresh weights
-    the picture itself. What is not asked for costs nothing once the network is trained. Raises ``ValueError`` as
-    ``ResidualUNet``, and for fewer than two levels.
+    ``widths``, ``blocks``, ``channels``: of each of the two. ``levels``: planes beside the picture. The last one tells
+    how much of the change of ``overlay`` is made (1, or 0 for none); the others are told to ``whole``, which changes
+    nothing where they are all 0. ``forward``: ``(B, channels + levels, H, W)``, any size -> ``(B, channels, H, W)``,
+    not clipped; with fresh weights, or told of nothing, the picture itself. What is not asked for costs nothing once
+    the network is trained. Raises ``ValueError`` as ``ResidualUNet``, and for fewer than two levels.
     """
 
     def __init__(
@@ -35,9 +35,9 @@ class RestorationNet(nn.Module):
         super().__init__()
         if levels < 2:
             raise ValueError(f"levels are at least 2, not {levels}")
-        self.overlay = ResidualUNet(widths, blocks, channels, levels)
         self.whole = ResidualUNet(widths, blocks, channels, levels)
-        first, second = self.overlay.spec, self.whole.spec
+        self.overlay = ResidualUNet(widths, blocks, channels, levels)
+        first, second = self.whole.spec, self.overlay.spec
         self.spec = Spec(
             channels=channels,
             halo=first.halo + second.halo,
@@ -52,9 +52,13 @@ class RestorationNet(nn.Module):
                 f"takes {self.spec.channels} channels and {self.spec.levels} levels, not {x.shape[1]} planes in all"
             )
         picture, levels, asked = x.split((self.spec.channels, self.spec.levels - 1, 1), dim=1)
+        wanted = (levels.amax(1, keepdim=True) > 0).to(picture.dtype)
         # in training every weight must have a gradient, and a graph that is exported knows no conditions
-        if self.training or torch.compiler.is_compiling() or bool(asked.any()):
+        always = self.training or torch.compiler.is_compiling()
+        if always or bool(wanted.any()):
+            mended = self.whole(torch.cat((picture, levels, torch.zeros_like(asked)), 1))
+            picture = picture + wanted * (mended - picture)
+        if always or bool(asked.any()):
             off = self.overlay(torch.cat((picture, torch.zeros_like(levels), asked), 1))
             picture = picture + asked * (off - picture)
-        made: Tensor = self.whole(torch.cat((picture, levels, torch.zeros_like(asked)), 1))
-        return made
+        return picture
