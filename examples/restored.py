@@ -32,7 +32,7 @@ def main() -> None:
         part = getattr(skimage.data, photo)()[top : top + arguments.side, left : left + arguments.side]
         original = Image.from_array(part)
         poor = Image.from_array(damaged(original, name, seed=0).to_array(8))  # as it would come from a file
-        mended = retouch.restore(poor, method="unet")
+        mended = retouch.restore(poor, only="text" if name in ("damage-text", "damage-holes") else None)
         columns.append([poor, mended, original])
         captions.append([f"{retouch.psnr(image, original):.1f} dB" for image in (poor, mended)] + [""])
     drawn = sheet(

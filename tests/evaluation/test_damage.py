@@ -175,10 +175,21 @@ def test_the_task_of_a_name(weight: Path) -> None:
         ({"verb": "restore"}, "--verb belongs to --recipe"),
         ({"recipe": "damage-text", "verb": "restroe"}, "did you mean 'restore'"),
         ({"recipe": "damage-txt"}, "did you mean 'damage-text'"),
+        ({"only": "text"}, "--only belongs to --recipe"),
+        ({"recipe": "damage-text", "verb": "denoise", "only": "text"}, "--only belongs to --recipe"),
         ({"recipe": "nowhere.toml"}, "nowhere.toml: cannot read the recipe"),
     ):
         with pytest.raises(OptionError, match=message):
             make_options(**values)
+
+
+def test_restore_is_asked_for_what_it_may_mend(data: Path, weight: Path) -> None:
+    subject, options = resolve("tiny", make_options(recipe="damage-text", only="text"))
+    asked = options.task_options(subject)
+    assert getattr(asked, "only", None) == "text"
+    assert describe(options)["only"] == "text"
+    subject, options = resolve("nlm", make_options(recipe="damage-noise"))
+    assert not hasattr(options.task_options(subject), "only")  # of denoise
 
 
 def test_a_recipe_that_makes_pictures_smaller_is_refused(tmp_path: Path) -> None:

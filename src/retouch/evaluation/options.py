@@ -42,6 +42,9 @@ class EvaluateOptions(Options):
         f"with --recipe, the task that NAME is run in: {', '.join(MENDING)}; by default the first of these that it can",
         metavar="TASK",
     )
+    only: str | None = option(
+        None, "with --recipe, what restore may mend, as its own --only: text for damage-text", metavar="NAMES"
+    )
     lpips: bool = option(False, "the perceptual distance LPIPS too; needs the feature weights of vgg16")
     crop: int | None = option(None, "only the N x N pixels in the middle of each picture", minimum=8, metavar="N")
     limit: int | None = option(None, "only the first N pictures", minimum=1, metavar="N")
@@ -60,6 +63,8 @@ class EvaluateOptions(Options):
             raise OptionError(_ONE)
         if self.clip_noise and self.sigma is None:
             raise OptionError("--clip-noise belongs to --sigma")
+        if self.only is not None and (self.recipe is None or self.verb not in (None, "restore")):
+            raise OptionError("--only belongs to --recipe, and to the task restore")
         if self.verb is not None:
             if self.recipe is None:
                 raise OptionError("--verb belongs to --recipe")
@@ -103,7 +108,9 @@ class EvaluateOptions(Options):
             values["sigma"] = self.sigma
         elif self.quality is not None and not self.blind:
             values["quality_of_input"] = self.quality
-        if self.recipe is not None:  # not all of its tasks iterate
+        if self.recipe is not None:
+            values["only"] = self.only
+            # not all of its tasks iterate, and only one has --only
             values = {name: value for name, value in values.items() if name in fields_of(self.task.options)}
         return self.task.make_options(**values)
 

@@ -185,6 +185,7 @@ def describe(options: EvaluateOptions) -> dict[str, Any]:
         return common | {
             "recipe": recipe.name,
             "recipe_seed": recipe.seed,
+            "only": options.only,
             "degradation": f"{recipe.describe()}; clipped and rounded to 8 bits",
             "channels": "all",
             "output": "rounded to 8 bits",

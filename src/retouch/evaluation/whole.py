@@ -19,7 +19,14 @@ from retouch.models.header import read_card
 from retouch.solvers.steps import Listener
 
 _SIGMAS, _QUALITIES = (15.0, 25.0, 50.0), (10, 20, 30, 40)
-_DAMAGES = ("damage-text", "damage-holes", "damage-jpeg", "damage-noise", "damage-blur")
+_DAMAGES = {
+    "damage-text": "text",
+    "damage-holes": "text",
+    "damage-jpeg": None,
+    "damage-noise": None,
+    "damage-blur": None,
+}
+"""The damages that restore is measured by, and what of them it has to be asked for."""
 _DAMAGE_CROP = 256
 
 _DEPARTURES = {
@@ -64,7 +71,9 @@ def rounds(names: list[str] | None = None) -> list[Round]:
             least, most = card.quality
             conditions += [("classic5", {"quality": q}) for q in _QUALITIES if least <= q <= most]
         if "restore" in card.tasks:
-            conditions += [("cbsd68", {"recipe": damage, "crop": _DAMAGE_CROP}) for damage in _DAMAGES]
+            for damage, only in _DAMAGES.items():
+                asked = {} if only is None else {"only": only}
+                conditions.append(("cbsd68", {"recipe": damage, "crop": _DAMAGE_CROP, **asked}))
         if "colorize" in card.tasks:
             conditions.append(("cbsd68", {"colorize": True}))
         made += [Round(card, entry.path, name, condition) for name, condition in conditions]

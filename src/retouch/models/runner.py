@@ -99,7 +99,8 @@ class Runner:
         """Where tile 'auto' starts: ``AUTO_TILE``, or more where the overlap is wide.
 
         What overlaps is work done twice: with 20 overlaps to a tile, a quarter more; with 10, half more. In blocks a
-        tile needs hardly more memory than what goes in and comes out, else some 400 bytes a pixel (a U-Net): 0.4 GB.
+        tile needs hardly more memory than what goes in and comes out, else some 200 to 400 bytes a pixel: 0.4 GB for a
+        U-Net with an overlap of 100 pixels, 1.5 GB for the one of ``restore``, whose two parts have 256.
         """
         return max(AUTO_TILE, self.overlap(scale) * (20 if self.network.pixels else 10))
 

@@ -28,6 +28,7 @@ DAMAGES = ("text", "noise", "jpeg", "blur")
 """What ``--only`` may name. 'text' is whatever lies over the picture: letters, watermarks, symbols, stains, holes;
 'blur' is an enlarged picture too."""
 
+_ASK = "text is looked for only when asked: --only text"
 _AT_EDGES = 1.5  # what JPEG leaves at edges, of what it leaves in the mean
 _SHARPENED = 32.0  # of 255: edges change by up to three of these when a blur is mended
 _LEFT = 0.3  # of the noise, at most, after denoise
@@ -41,7 +42,7 @@ class RestoreOptions(LearnedOptions):
     only: str | None = option(
         None,
         "mend only these, with commas between: text (and watermarks, symbols, holes), noise, jpeg, blur; by default "
-        "whatever is found, and text with --method unet alone",
+        "whatever is found, which text is not: it is looked for only when asked",
         metavar="NAMES",
     )
     strength: float = option(1.0, "how much of the change is made, from none to all of it", minimum=0, maximum=1)
@@ -60,6 +61,11 @@ class RestoreOptions(LearnedOptions):
     def wanted(self) -> frozenset[str]:
         """The damages that may be mended."""
         return frozenset(DAMAGES if self.only is None else (name.strip() for name in self.only.split(",")))
+
+    @property
+    def asks_for_text(self) -> bool:
+        """Whether text was named: a whole picture has signs and patterns that look like it."""
+        return self.only is not None and "text" in self.wanted
 
 
 # -- what is told
@@ -105,7 +111,9 @@ def _explain_chain(options: RestoreOptions, on_step: Listener | None, steps: lis
 def _by_network(image: Image, options: RestoreOptions, on_step: Listener | None) -> Image:
     """One pass of the network; of its changes those stay for which there is evidence."""
     diagnosis, todo = _examined(image, options, on_step)
-    text = "text" in options.wanted
+    text = options.asks_for_text
+    if options.only is None:
+        note(on_step, _ASK)
     if not (todo or text):
         note(on_step, "nothing found that is to be mended; the picture stays as it is")
         return image
@@ -220,8 +228,7 @@ def _by_chain(image: Image, options: RestoreOptions, on_step: Listener | None) -
     if options.wanted == {"text"} and reason:
         raise RetouchError(f"--only text: text is found by the network only, and {reason}")
     diagnosis, todo = _examined(image, options, on_step)
-    # a whole picture has signs and patterns that look like it: by default nothing is taken off
-    text = options.only is not None and "text" in options.wanted and reason is None
+    text = options.asks_for_text and reason is None
     task_of = {"jpeg": DEJPEG, "noise": DENOISE} if reason is not None or not _is_told() else {}
     steps = []
     for kind in task_of:
@@ -239,7 +246,7 @@ def _by_chain(image: Image, options: RestoreOptions, on_step: Listener | None) -
         if "text" in options.wanted:
             note(on_step, f"text is not looked for without the network: {reason}")
     elif options.only is None:
-        note(on_step, "text is looked for only when asked: --only text")
+        note(on_step, _ASK)
     if not (steps or network):
         note(on_step, "nothing found that can be mended; the picture stays as it is")
         return image
