@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from retouch.app.cli import main
 from retouch.app.models_command import trained_for
 from retouch.models import catalogue, features
 from retouch.models.card import Card, Measured
-from retouch.models.load import load_weights, save_weights
+from retouch.models.load import load_weights, rewrite_card, save_weights
 from retouch.networks.build import build
 
 SMALL = {"scale": 2, "width": 4, "shrunk": 2, "depth": 1}
@@ -85,6 +86,15 @@ def test_show(packaged: Path, capsys: pytest.CaptureFixture[str]) -> None:
     read = Card.from_json(capsys.readouterr().out, "here")
     assert read == catalogue.read_card(packaged / "one-x2.safetensors")
     assert main(["models", "show", "one-x3"]) == 2
+
+
+def test_show_tells_what_was_mended_and_how_it_was_before(packaged: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = Measured(dataset="cbsd68", psnr=32.1, ssim=0.9, images=68, recipe="damage-noise", input_psnr=24.82)
+    weight = packaged / "one-x2.safetensors"
+    rewrite_card(weight, dataclasses.replace(catalogue.read_card(weight), measured=(row,)))
+    assert main(["models", "show", "one-x2"]) == 0
+    line = "  cbsd68 damage-noise  32.10 dB  SSIM 0.9000  (68 pictures, 24.82 dB before)"
+    assert line in capsys.readouterr().out.splitlines()
 
 
 def test_verify(packaged: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -187,7 +187,13 @@ def _condition(row: Measured) -> str:
     for mark, value in (("x", row.scale), ("sigma ", row.sigma), ("quality ", row.quality)):
         if value is not None:
             return f"{row.dataset} {mark}{value:g}"
-    return row.dataset
+    return row.dataset if row.recipe is None else f"{row.dataset} {row.recipe}"
+
+
+def _measured(row: Measured) -> str:
+    before = f", {row.input_psnr:.2f} dB before" if row.input_psnr is not None else ""
+    found = f"{row.psnr:6.2f} dB  SSIM {row.ssim:.4f}  ({row.images} pictures{before})"
+    return f"  {_condition(row):<20}{' ' if len(_condition(row)) >= 20 else ''}{found}"
 
 
 def _bytes(size: int) -> str:
@@ -240,10 +246,7 @@ def describe(card: Card, path: Path) -> list[str]:
         "file": f"{path} ({_bytes(path.stat().st_size)})",
     }
     lines = [card.name, *(f"  {key:<14}{value}" for key, value in facts.items() if value), "", "Measured:"]
-    lines += [
-        f"  {_condition(row):<20}{row.psnr:6.2f} dB  SSIM {row.ssim:.4f}  ({row.images} pictures)"
-        for row in card.measured
-    ] or ["  nothing yet (retouch evaluate measures it)"]
+    lines += [_measured(row) for row in card.measured] or ["  nothing yet (retouch evaluate measures it)"]
     if card.recipe:
         lines += ["", "Recipe:", *(f"  {key} = {value}" for key, value in _flat(card.recipe, ""))]
     return lines
