@@ -192,8 +192,8 @@ def _condition(row: Measured) -> str:
 
 def _measured(row: Measured) -> str:
     before = f", {row.input_psnr:.2f} dB before" if row.input_psnr is not None else ""
-    found = f"{row.psnr:6.2f} dB  SSIM {row.ssim:.4f}  ({row.images} pictures{before})"
-    return f"  {_condition(row):<20}{' ' if len(_condition(row)) >= 20 else ''}{found}"
+    name = f"{_condition(row)} "
+    return f"  {name:<20}{row.psnr:6.2f} dB  SSIM {row.ssim:.4f}  ({row.images} pictures{before})"
 
 
 def _bytes(size: int) -> str:

@@ -127,19 +127,18 @@ class Runner:
             x = bicubic(x, scale=enlarge)
         if x.shape[1] == 1:
             planes = x.expand(-1, self.spec.channels, -1, -1)
-            return self._through(self._told(planes, levels)).mean(1, keepdim=True)
+            return self._through(planes, levels).mean(1, keepdim=True)
         if self.card.colour == "rgb":
-            return self._through(self._told(x, levels))
+            return self._through(x, levels)
         if self.card.colour == "each":
-            return self._through(self._told(x.transpose(0, 1), levels)).transpose(0, 1)
+            return self._through(x.transpose(0, 1), levels).transpose(0, 1)
         x = rgb_to_ycbcr(x)
         chroma = x[:, 1:] if self.spec.scale == 1 else bicubic(x[:, 1:], scale=self.spec.scale)
-        return ycbcr_to_rgb(torch.cat((self._through(self._told(x[:, :1], levels)), chroma), dim=1))
+        return ycbcr_to_rgb(torch.cat((self._through(x[:, :1], levels), chroma), dim=1))
 
-    def _told(self, x: Tensor, levels: Levels) -> Tensor:
-        return torch.cat((x, levels.planes(x)), dim=1) if self.spec.levels else x
-
-    def _through(self, x: Tensor) -> Tensor:
+    def _through(self, x: Tensor, levels: Levels) -> Tensor:
+        if self.spec.levels:
+            x = torch.cat((x, levels.planes(x)), dim=1)
         if not self.ensemble:
             result: Tensor = self.network(x)
             return result

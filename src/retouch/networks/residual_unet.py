@@ -103,11 +103,7 @@ class ResidualUNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[1] != self.spec.inputs:
-            raise ValueError(
-                f"takes {self.spec.channels} channels and {self.spec.levels} levels, not {x.shape[1]} planes in all"
-            )
-        x, planes = x[:, : self.spec.channels], x[:, self.spec.channels :]
+        x, planes = self.spec.divided(x)
         height, width = x.shape[-2:]
         multiple = self.spec.multiple
         padded = functional.pad(x, (0, -width % multiple, 0, -height % multiple), mode="replicate")

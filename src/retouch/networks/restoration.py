@@ -47,11 +47,8 @@ class RestorationNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[1] != self.spec.inputs:
-            raise ValueError(
-                f"takes {self.spec.channels} channels and {self.spec.levels} levels, not {x.shape[1]} planes in all"
-            )
-        picture, levels, asked = x[:, : self.spec.channels], x[:, self.spec.channels : -1], x[:, -1:]
+        picture, planes = self.spec.divided(x)
+        levels, asked = planes[:, :-1], planes[:, -1:]
         wanted = (levels.amax(1, keepdim=True) > 0).to(picture.dtype)
         # in training every weight must have a gradient, and a graph that is exported knows no conditions
         always = self.training or torch.compiler.is_compiling()

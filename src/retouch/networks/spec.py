@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -31,3 +35,9 @@ class Spec:
     def inputs(self) -> int:
         """Channels of what goes in."""
         return self.channels + self.levels
+
+    def divided(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The picture and the planes of the levels, of what goes in; ``ValueError`` for another number of channels."""
+        if x.shape[1] != self.inputs:
+            raise ValueError(f"takes {self.channels} channels and {self.levels} levels, not {x.shape[1]} planes in all")
+        return x[:, : self.channels], x[:, self.channels :]
