@@ -28,6 +28,12 @@ SMALL: dict[str, list[dict[str, Any]]] = {
         {"widths": [4, 5, 6], "blocks": [1, 1, 1], "channels": 1},
         {"widths": [6, 5], "blocks": [1, 1], "levels": 5},
     ],
+    "encoder-decoder": [{"width": 4}, {"width": 3, "channels": 1}],
+    "pix2pix-unet": [
+        {"depth": 3, "width": 4, "dropout": "training"},
+        {"depth": 2, "width": 4, "norm": "instance", "first": 5, "dropout": "none", "channels": 1},
+    ],
+    "resnet-generator": [{"blocks": 1, "width": 4}, {"blocks": 2, "width": 4, "norm": "batch", "channels": 1}],
     "unet": [
         {"encoder": "efficientnet-lite0", "stages": 2, "norm": "none", "decoder": [9, 8, 7]},
         {"encoder": "resnet18", "stages": 2, "norm": "spectral", "decoder": [9, 8, 7], "fixed_statistics": True},
@@ -35,7 +41,7 @@ SMALL: dict[str, list[dict[str, Any]]] = {
 }
 """Small ones of every architecture that maps pictures to pictures."""
 
-STRIDED = {"unet"}
+STRIDED = {"unet", "encoder-decoder", "pix2pix-unet", "resnet-generator"}
 """Those that look nearly everywhere through their strides: their halo is an estimate, not a border."""
 
 CASES = [pytest.param(name, arguments, id=f"{name}-{i}") for name in SMALL for i, arguments in enumerate(SMALL[name])]
@@ -56,7 +62,7 @@ def _input(spec: Spec, batch: int, height: int, width: int) -> Tensor:
 
 
 def test_every_network_is_swept() -> None:
-    assert set(NETWORKS) == {*SMALL, "srgan-discriminator"}
+    assert set(NETWORKS) == {*SMALL, "srgan-discriminator", "patchgan"}
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))

@@ -22,6 +22,10 @@ NETWORKS: dict[str, str] = {
     "unet": "retouch.networks.unet:UNet",
     "residual-unet": "retouch.networks.residual_unet:ResidualUNet",
     "transform": "retouch.networks.transform:TransformNet",
+    "encoder-decoder": "retouch.networks.encoder_decoder:EncoderDecoder",
+    "pix2pix-unet": "retouch.networks.pix2pix:UNetGenerator",
+    "resnet-generator": "retouch.networks.cyclegan:ResNetGenerator",
+    "patchgan": "retouch.networks.patchgan:PatchGAN",
 }
 """Every architecture a recipe or a card may name: name -> module and class."""
 

@@ -1,0 +1,66 @@
+"""PatchGAN: a critic that judges each patch of a picture, and the same as a critic of the whole.
+
+Isola et al. 2017 (see ``pix2pix``), section 6.1.2; as CycleGAN and DualGAN use it.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from retouch.networks.translation import Norm, check_norm, make_norm, start_normal
+
+_WIDEST = 8
+
+
+class PatchGAN(nn.Module):
+    """``layers`` 4 x 4 convolutions of stride 2 from ``width`` channels on, one of stride 1, and one to a single value.
+
+    LeakyReLU .2 after all but the last; normalised but for the first and the last. What one value sees: 16, 34, 70,
+    142, 286 pixels with 1 to 5 layers; with 0 a single pixel (1 x 1 convolutions: 64, 128, 1). ``channels``: of what
+    it judges; 6 where the critic is conditional and gets input and output one behind the other. ``whole``: the values are brought to one by a
+    linear layer over their mean along each channel of the last but one: a critic of the whole picture.
+
+    ``forward``: ``(B, channels, H, W)`` in [0, 1] -> logits ``(B, 1, h, w)``, or ``(B, 1)`` with ``whole``; [-1, 1]
+    inside. 2.77 million numbers with 3 layers. Raises ``ValueError`` for sizes it cannot have.
+    """
+
+    def __init__(
+        self, layers: int = 3, width: int = 64, norm: Norm = "batch", channels: int = 3, whole: bool = False
+    ) -> None:
+        super().__init__()
+        check_norm(norm)
+        if layers < 0 or min(width, channels) < 1:
+            raise ValueError(
+                f"layers is at least 0, width and channels are at least 1, not {layers}, {width}, {channels}"
+            )
+        kernel = 4 if layers else 1
+        last = width
+        made: list[nn.Module] = [
+            nn.Conv2d(channels, width, kernel, stride=2 if layers else 1, padding=kernel // 3),
+            nn.LeakyReLU(0.2, True),
+        ]
+        for level in range(1, max(2, layers + 1)):
+            b = width * min(_WIDEST, 1 << level)
+            stride = 2 if level < layers else 1
+            made += [nn.Conv2d(last, b, kernel, stride=stride, padding=kernel // 3), make_norm(norm, b)]
+            made.append(nn.LeakyReLU(0.2, True))
+            last = b
+        self.features = nn.Sequential(*made)
+        self.head: nn.Module = nn.Linear(last, 1) if whole else nn.Conv2d(last, 1, kernel, padding=kernel // 3)
+        self.whole = whole
+        start_normal(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.features(2 * x - 1)
+        logits: Tensor = self.head(y.mean((2, 3)) if self.whole else y)
+        return logits
+
+
+def receptive_field(layers: int) -> int:
+    """How many pixels along an axis one value of a ``PatchGAN`` with ``layers`` strided layers depends on."""
+    if not layers:
+        return 1
+    field = 4 + 3  # the head, and the layer of stride 1 before it
+    for _ in range(layers):
+        field = 2 * field + 2
+    return field
