@@ -16,9 +16,9 @@ class PatchGAN(nn.Module):
     """``layers`` 4 x 4 convolutions of stride 2 from ``width`` channels on, one of stride 1, and one to a single value.
 
     LeakyReLU .2 after all but the last; normalised but for the first and the last. What one value sees: 16, 34, 70,
-    142, 286 pixels with 1 to 5 layers; with 0 a single pixel (1 x 1 convolutions: 64, 128, 1). ``channels``: of what
-    it judges; 6 where the critic is conditional and gets input and output one behind the other. ``whole``: the values are brought to one by a
-    linear layer over their mean along each channel of the last but one: a critic of the whole picture.
+    142, 286 pixels with 1 to 5 layers; with 0 a single pixel (1 x 1 convolutions: 64, 128, 1). ``channels``: of what it
+    judges; 6 where the critic is conditional and gets input and output one behind the other. ``whole``: a critic of the
+    whole picture, which is judged by a linear layer over the mean of each feature.
 
     ``forward``: ``(B, channels, H, W)`` in [0, 1] -> logits ``(B, 1, h, w)``, or ``(B, 1)`` with ``whole``; [-1, 1]
     inside. 2.77 million numbers with 3 layers. Raises ``ValueError`` for sizes it cannot have.
