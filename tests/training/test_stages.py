@@ -251,7 +251,7 @@ def test_frozen_statistics(tiny: RecipeMaker, pictures: Pictures, kept: bool, em
     recipe = _dncnn(tiny, changes)
     trainer = Trainer(recipe, Samples(pictures, recipe))
     before = {key: value.clone() for key, value in trainer.product.state_dict().items()}
-    validator = Validator(pictures.only([0]), recipe)
+    validator = Validator.of(pictures.only([0]), recipe)
     for _ in range(2):
         trainer.run_step()
         validator(trainer.objective, trainer.best_product, trainer.device)  # it switches to evaluation and back
@@ -437,7 +437,7 @@ def test_columns_of_the_sheet(tiny: RecipeMaker, pictures: Pictures, monkeypatch
         (_dncnn(tiny, {}), ["input", "prediction", "target"]),
     ):
         trainer = Trainer(recipe, Samples(pictures, recipe))
-        Validator(pictures, recipe)(trainer.objective, trainer.product, trainer.device)
+        Validator.of(pictures, recipe)(trainer.objective, trainer.product, trainer.device)
         found = told.pop()
         assert found["column_titles"] == titles
         assert len(found["rows"]) == 4
