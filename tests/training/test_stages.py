@@ -402,12 +402,13 @@ def test_validation_pictures_are_those_of_all_stages(
             (picture.crop((0, 0, 24, 24)) if index % 2 else picture).save(images / file.name)
     seen: list[tuple[set[str], set[str]]] = []
 
-    def watched(self: Validator, pictures: Pictures, recipe: TrainingRecipe) -> None:
-        true(self, pictures, recipe)
-        seen.append(({file.name for file in pictures.files}, {name for name, _ in self.cases}))
+    def watched(pictures: Pictures, recipe: TrainingRecipe) -> Validator:
+        made = true(pictures, recipe)
+        seen.append(({file.name for file in pictures.files}, {name for name, _ in made.cases}))
+        return made
 
-    true = Validator.__init__
-    monkeypatch.setattr(Validator, "__init__", watched)
+    true = Validator.of
+    monkeypatch.setattr(Validator, "of", watched)
     recipe = tiny(
         {
             "data.small": "skip", "data.held_out": 3, "run.steps": 1,
