@@ -136,7 +136,11 @@ def test_what_a_patch_is(layers: int, pixels: int) -> None:
 def test_a_patch_critic_of_256_pixels_judges_30_by_30() -> None:
     with torch.no_grad():
         assert PatchGAN(width=2)(torch.rand(1, 3, 256, 256)).shape == (1, 1, 30, 30)
-        assert PatchGAN(width=2, whole=True)(torch.rand(2, 3, 64, 48)).shape == (2, 1)
+        for layers, side in ((0, 5), (1, 17), (3, 64), (4, 70)):
+            critic = PatchGAN(layers, width=2, whole=side, norm="instance")
+            assert critic(torch.rand(2, 3, side, side)).shape == (2, 1)
+            with pytest.raises(ValueError, match=f"judges pictures of {side} x {side}, not 9 x {side}"):
+                critic(torch.rand(2, 3, side, 9))
 
 
 def test_weights_begin_as_in_dcgan() -> None:
@@ -171,4 +175,5 @@ def test_refused() -> None:
     _refused(lambda: UNetGenerator(dropout="no"), "dropout is one of")
     _refused(lambda: ResNetGenerator(0), "at least 1")
     _refused(lambda: PatchGAN(-1), "at least 0")
+    _refused(lambda: PatchGAN(4, whole=20), "leave nothing of pictures of 20 pixels")
     _refused(lambda: EncoderDecoder(side=50), "a multiple of 16")

@@ -17,21 +17,23 @@ class PatchGAN(nn.Module):
 
     LeakyReLU .2 after all but the last; normalised but for the first and the last. What one value sees: 16, 34, 70,
     142, 286 pixels with 1 to 5 layers; with 0 a single pixel (1 x 1 convolutions: 64, 128, 1). ``channels``: of what it
-    judges; 6 where the critic is conditional and gets input and output one behind the other. ``whole``: a critic of the
-    whole picture, which is judged by a linear layer over the mean of each feature.
+    judges; 6 where the critic is conditional and gets input and output one behind the other. ``whole``: side of the
+    pictures that it judges as a whole, by a linear layer in place of the last convolution; 0 judges patches.
 
     ``forward``: ``(B, channels, H, W)`` in [0, 1] -> logits ``(B, 1, h, w)``, or ``(B, 1)`` with ``whole``; [-1, 1]
-    inside. 2.77 million numbers with 3 layers. Raises ``ValueError`` for sizes it cannot have.
+    inside. 2.77 million numbers with 3 layers. Raises ``ValueError`` for sizes it cannot have, in ``forward`` for a
+    picture of another side than ``whole``.
     """
 
     def __init__(
-        self, layers: int = 3, width: int = 64, norm: Norm = "batch", channels: int = 3, whole: bool = False
+        self, layers: int = 3, width: int = 64, norm: Norm = "batch", channels: int = 3, whole: int = 0
     ) -> None:
         super().__init__()
         check_norm(norm)
-        if layers < 0 or min(width, channels) < 1:
+        if min(layers, whole) < 0 or min(width, channels) < 1:
             raise ValueError(
-                f"layers is at least 0, width and channels are at least 1, not {layers}, {width}, {channels}"
+                f"layers and whole are at least 0, width and channels at least 1, not {layers}, {whole}, {width}, "
+                f"{channels}"
             )
         kernel = 4 if layers else 1
         last = width
@@ -46,13 +48,23 @@ class PatchGAN(nn.Module):
             made.append(nn.LeakyReLU(0.2, True))
             last = b
         self.features = nn.Sequential(*made)
-        self.head: nn.Module = nn.Linear(last, 1) if whole else nn.Conv2d(last, 1, kernel, padding=kernel // 3)
         self.whole = whole
+        if whole:
+            side = whole
+            for _ in range(layers):
+                side //= 2
+            side -= 1 if layers else 0  # the layer of stride 1 loses a pixel
+            if side < 1:
+                raise ValueError(f"{layers} layers leave nothing of pictures of {whole} pixels")
+            self.head: nn.Module = nn.Sequential(nn.Flatten(), nn.Linear(last * side * side, 1))
+        else:
+            self.head = nn.Conv2d(last, 1, kernel, padding=kernel // 3)
         start_normal(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.features(2 * x - 1)
-        logits: Tensor = self.head(y.mean((2, 3)) if self.whole else y)
+        if self.whole and tuple(x.shape[2:]) != (self.whole, self.whole):
+            raise ValueError(f"judges pictures of {self.whole} x {self.whole}, not {x.shape[3]} x {x.shape[2]}")
+        logits: Tensor = self.head(self.features(2 * x - 1))
         return logits
 
 

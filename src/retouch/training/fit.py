@@ -24,7 +24,7 @@ from retouch.training import checkpoint, stages
 from retouch.training.data import Samples
 from retouch.training.distributed import Place, agree, join, place, restarted, wait
 from retouch.training.logs import Board, CsvLog
-from retouch.training.pairs import Pairs, PairSamples, load_pairs
+from retouch.training.pairs import Pairs, PairSamples, load_data, samples_of
 from retouch.training.pictures import Pictures, find_pictures, load_pictures
 from retouch.training.recipe import TrainingRecipe
 from retouch.training.trainer import Trainer
@@ -108,7 +108,7 @@ def fit(
     def make(part: TrainingRecipe, folder: Path, start: Path | None, shift: int, listener: Listener | None) -> _Loop:
         network = part.network if start is None else dataclasses.replace(part.network, start=str(start))
         begun = dataclasses.replace(part, network=network)
-        trainer = Trainer(begun, _samples(training, part), here=here, device=chosen, workers=workers)
+        trainer = Trainer(begun, samples_of(training, part), here=here, device=chosen, workers=workers)
         trainer.shift = shift
         validator = Validator.of(held_out, part) if len(held_out) else None
         data = [*images, *targets]
@@ -179,7 +179,7 @@ class _Staged:
         file = folder / checkpoint.FILE
         if not file.exists() or not weight.exists():
             return None
-        state = checkpoint.load(file, _identity(part, _samples(self.training, part), before))
+        state = checkpoint.load(file, _identity(part, samples_of(self.training, part), before))
         return state if state["step"] == part.run.steps else None
 
     def _heard(self, step: Step) -> bool:
@@ -190,10 +190,6 @@ class _Staged:
         )
         self.stopped |= not heard
         return heard
-
-
-def _samples(pictures: Pictures | Pairs, recipe: TrainingRecipe) -> Samples | PairSamples:
-    return PairSamples(pictures, recipe) if isinstance(pictures, Pairs) else Samples(pictures, recipe)
 
 
 def _identity(recipe: TrainingRecipe, samples: Samples | PairSamples, start: Path | None) -> dict[str, Any]:
@@ -252,16 +248,13 @@ def _pictures(
 
     images, targets = folders
     crop = max(part.data.crop for part in recipe.stages())  # the same pictures for all stages
-    if recipe.data.source != "degraded":
+    everything = load_data(recipe, images, targets, load, skip)
+    if isinstance(everything, Pairs):
         if validate is not None:
             raise OptionError("--validate is for recipes that degrade pictures; of pairs some are kept apart")
-        pairs = load_pairs(recipe, find_pictures(images), find_pictures(targets) if targets else [], load, skip)
-        order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(recipe.run.seed)).tolist()
-        kept = kept_apart(len(pairs))
-        return pairs.only(sorted(order[kept:])), pairs.only(sorted(order[:kept]))
-    if targets:
-        raise OptionError(f"--targets is for recipes of pictures of two kinds; {recipe.name} degrades the pictures")
-    everything = load(find_pictures(images), "pictures")
+        order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(recipe.run.seed)).tolist()
+        kept = kept_apart(len(everything))
+        return everything.only(sorted(order[kept:])), everything.only(sorted(order[:kept]))
     if validate is not None:
         return everything, load(find_pictures([validate]), "validation")
     first = {file: index for index, file in reversed(list(enumerate(everything.files)))}  # a folder may be given twice

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
-from retouch.image.errors import RetouchError
+from retouch.image.errors import OptionError, RetouchError
 from retouch.image.resize import resize
-from retouch.training.data import Batch, generator_of, to_channels
-from retouch.training.pictures import Entry, Pictures
+from retouch.training.data import Batch, Samples, generator_of, to_channels
+from retouch.training.pictures import Entry, Pictures, find_pictures
 from retouch.training.recipe import TrainingRecipe
 
 Tell = Callable[[str], None]
+Load = Callable[[Sequence[Path], str], Pictures]
 
 
 @dataclass(frozen=True)
@@ -94,17 +95,38 @@ def match(first: Sequence[Path], second: Sequence[Path], tell: Tell) -> tuple[li
     return [named[0][name] for name in both], [named[1][name] for name in both]
 
 
-def load_pairs(
-    recipe: TrainingRecipe,
-    images: Sequence[Path],
-    targets: Sequence[Path],
-    load: Callable[[Sequence[Path], str], Pictures],
-    tell: Tell,
-) -> Pairs:
-    """The pairs that can be trained on, of these files; ``load`` decodes files and keeps them under a name.
+def load_data(
+    recipe: TrainingRecipe, images: Sequence[Path], targets: Sequence[Path], load: Load, tell: Tell
+) -> Pictures | Pairs:
+    """What ``recipe`` learns from, in these folders: pictures that it degrades, or pictures of two kinds.
 
-    ``targets``: none where both kinds lie side by side in each picture. Raises ``RetouchError`` where none can be used.
+    ``load`` decodes files and keeps them under a name; ``tell`` hears of what is left out. ``targets``: none where both
+    kinds lie side by side in each picture. Raises ``RetouchError`` where nothing can be used, ``OptionError`` for
+    targets of a recipe that makes its own.
     """
+    if recipe.data.source != "degraded":
+        return load_pairs(recipe, find_pictures(images), find_pictures(targets) if targets else [], load, tell)
+    if targets:
+        raise OptionError(f"--targets is for recipes of pictures of two kinds; {recipe.name} degrades the pictures")
+    return load(find_pictures(images), "pictures")
+
+
+def make_samples(
+    recipe: TrainingRecipe, images: Sequence[Path], targets: Sequence[Path], load: Load, tell: Tell
+) -> Samples | PairSamples:
+    """Samples of all that ``load_data`` finds."""
+    return samples_of(load_data(recipe, images, targets, load, tell), recipe)
+
+
+def samples_of(pictures: Pictures | Pairs, recipe: TrainingRecipe) -> Samples | PairSamples:
+    """Samples of pictures, or of pairs."""
+    return PairSamples(pictures, recipe) if isinstance(pictures, Pairs) else Samples(pictures, recipe)
+
+
+def load_pairs(
+    recipe: TrainingRecipe, images: Sequence[Path], targets: Sequence[Path], load: Load, tell: Tell
+) -> Pairs:
+    """The pairs that can be trained on, of these files. Raises ``RetouchError`` where there are none."""
     matched = recipe.data.source == "paired"
     if not targets:
         return sound(Pairs(load(images, "pictures"), None, matched), recipe, tell)

@@ -130,12 +130,13 @@ class ScheduleRecipe:
     """The learning rate over the run.
 
     ``step``: times ``factor`` at each fraction of the run in ``at``. ``cosine``: down to ``end`` times the rate.
+    ``linear``: the rate until the first fraction of ``at``, then on a straight line down to ``end`` times it.
     ``one-cycle``: up for the fraction ``rise`` of the run, then down (Smith 2018), with ``momentum`` (Adam's first
     beta) from its first value down to its second at the highest rate and back, fastai's [0.95, 0.85]; without it the
-    momentum stays. ``constant``. ``warmup``: steps of linear rise before ``step``, ``cosine`` or ``constant``.
+    momentum stays. ``constant``. ``warmup``: steps of linear rise before any but ``one-cycle``.
     """
 
-    name: Literal["constant", "step", "cosine", "one-cycle"] = "cosine"
+    name: Literal["constant", "step", "linear", "cosine", "one-cycle"] = "cosine"
     at: tuple[float, ...] = (0.5,)
     factor: float = 0.1
     end: float = 0.001
