@@ -201,3 +201,55 @@ def test_help_names_the_recipes(verb: str, capsys: pytest.CaptureFixture[str]) -
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "fsrcnn-x2" in shown
     assert "--images" in shown
+
+
+# -- two kinds of pictures
+
+TRANSLATION = """
+help = "tiny translation"
+network = { name = "resnet-generator", arguments = { blocks = 1, width = 4 } }
+card = { family = "tiny", tasks = ["translate"], colour = "rgb", summary = "tiny" }
+data = { source = "paired", crop = 16 }
+objective = { arguments = { losses = [{ name = "l1" }] } }
+run = { steps = 2, batch = 2, precision = "fp32" }
+"""
+
+
+@pytest.fixture
+def kinds(here: Path) -> Path:
+    """Beside the others ``pairs.toml``, and a second folder of six pictures, of which one has no partner."""
+    (here / "pairs.toml").write_text(TRANSLATION)
+    (here / "others").mkdir()
+    for path in sorted((here / "photos").iterdir()):
+        Pillow.open(path).transpose(Pillow.Transpose.FLIP_TOP_BOTTOM).save(here / "others" / path.name)
+    (here / "others" / "5.png").rename(here / "others" / "alone.png")
+    return here
+
+
+def test_two_folders_or_files_with_both(kinds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _call("train pairs.toml --images photos --targets others") == 0
+    told = capsys.readouterr().err
+    assert "5.png: no picture of this name in others; left out" in told
+    assert "alone.png: no picture of this name in photos; left out" in told
+    assert load_weights(kinds / "runs" / "pairs" / "pairs.safetensors").card.data == ("photos", "others")
+    assert _call("train pairs.toml --pairs photos --folder beside --quiet") == 0
+    assert (kinds / "beside" / "pairs.safetensors").exists()
+    assert _call("find-lr pairs.toml --pairs photos --steps 10 --output lr.png") == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("train pairs.toml --images photos --targets empty", "empty: no picture there"),
+        ("train pairs.toml --images photos --pairs photos", "--pairs stands in place of --images and --targets"),
+        ("train tiny.toml --pairs photos", "--pairs is for recipes of pictures of two kinds"),
+        ("train tiny.toml --images photos --targets others", "--targets is for recipes of pictures of two kinds"),
+        (
+            "train pairs.toml --images photos --targets others --validate photos",
+            "--validate is for recipes that degrade",
+        ),
+    ],
+)
+def test_kinds_refused(kinds: Path, capsys: pytest.CaptureFixture[str], line: str, message: str) -> None:
+    assert _call(line) in (1, 2)
+    assert message in capsys.readouterr().err

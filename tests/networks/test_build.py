@@ -29,6 +29,12 @@ SMALL: dict[str, list[dict[str, Any]]] = {
         {"widths": [6, 5], "blocks": [1, 1], "levels": 5},
     ],
     "restoration": [{"widths": [4, 5], "blocks": [1, 1]}, {"widths": [4], "blocks": [1], "channels": 1, "levels": 2}],
+    "encoder-decoder": [{"width": 4}, {"width": 3, "channels": 1}],
+    "pix2pix-unet": [
+        {"depth": 3, "width": 4, "dropout": "training"},
+        {"depth": 2, "width": 4, "norm": "instance", "first": 5, "dropout": "none", "channels": 1},
+    ],
+    "resnet-generator": [{"blocks": 1, "width": 4}, {"blocks": 2, "width": 4, "norm": "batch", "channels": 1}],
     "unet": [
         {"encoder": "efficientnet-lite0", "stages": 2, "norm": "none", "decoder": [9, 8, 7]},
         {"encoder": "resnet18", "stages": 2, "norm": "spectral", "decoder": [9, 8, 7], "fixed_statistics": True},
@@ -36,7 +42,7 @@ SMALL: dict[str, list[dict[str, Any]]] = {
 }
 """Small ones of every architecture that maps pictures to pictures."""
 
-STRIDED = {"unet", "restoration"}
+STRIDED = {"unet", "restoration", "encoder-decoder", "pix2pix-unet", "resnet-generator"}
 """Those whose halo is no border: an estimate of what strides let them see, or more than they can see."""
 
 CASES = [pytest.param(name, arguments, id=f"{name}-{i}") for name in SMALL for i, arguments in enumerate(SMALL[name])]
@@ -57,7 +63,7 @@ def _input(spec: Spec, batch: int, height: int, width: int) -> Tensor:
 
 
 def test_every_network_is_swept() -> None:
-    assert set(NETWORKS) == {*SMALL, "srgan-discriminator"}
+    assert set(NETWORKS) == {*SMALL, "srgan-discriminator", "patchgan"}
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))

@@ -46,6 +46,11 @@ def test_step() -> None:
     assert found == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01])
 
 
+def test_linear_decay_after_half_as_cyclegan() -> None:
+    found = _first(_rates(8, name="linear", at=(0.5,), end=0.0))
+    assert found == pytest.approx([1, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0])
+
+
 def test_cosine() -> None:
     found = _first(_rates(8, name="cosine", end=0.2))
     assert found == pytest.approx([0.2 + 0.8 * (1 + math.cos(math.pi * s / 8)) / 2 for s in range(9)])
@@ -101,6 +106,7 @@ def test_one_cycle_of_the_momentum(name: Any, key: str) -> None:
     "values",
     [
         {"name": "cosine", "warmup": 3},
+        {"name": "linear", "at": (0.25,), "end": 0.1},
         {"name": "step"},
         {"name": "one-cycle"},
         {"name": "constant"},

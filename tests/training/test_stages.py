@@ -251,7 +251,7 @@ def test_frozen_statistics(tiny: RecipeMaker, pictures: Pictures, kept: bool, em
     recipe = _dncnn(tiny, changes)
     trainer = Trainer(recipe, Samples(pictures, recipe))
     before = {key: value.clone() for key, value in trainer.product.state_dict().items()}
-    validator = Validator(pictures.only([0]), recipe)
+    validator = Validator.of(pictures.only([0]), recipe)
     for _ in range(2):
         trainer.run_step()
         validator(trainer.objective, trainer.best_product, trainer.device)  # it switches to evaluation and back
@@ -402,12 +402,13 @@ def test_validation_pictures_are_those_of_all_stages(
             (picture.crop((0, 0, 24, 24)) if index % 2 else picture).save(images / file.name)
     seen: list[tuple[set[str], set[str]]] = []
 
-    def watched(self: Validator, pictures: Pictures, recipe: TrainingRecipe) -> None:
-        true(self, pictures, recipe)
-        seen.append(({file.name for file in pictures.files}, {name for name, _ in self.cases}))
+    def watched(pictures: Pictures, recipe: TrainingRecipe) -> Validator:
+        made = true(pictures, recipe)
+        seen.append(({file.name for file in pictures.files}, {name for name, _ in made.cases}))
+        return made
 
-    true = Validator.__init__
-    monkeypatch.setattr(Validator, "__init__", watched)
+    true = Validator.of
+    monkeypatch.setattr(Validator, "of", watched)
     recipe = tiny(
         {
             "data.small": "skip", "data.held_out": 3, "run.steps": 1,
@@ -437,7 +438,7 @@ def test_columns_of_the_sheet(tiny: RecipeMaker, pictures: Pictures, monkeypatch
         (_dncnn(tiny, {}), ["input", "prediction", "target"]),
     ):
         trainer = Trainer(recipe, Samples(pictures, recipe))
-        Validator(pictures, recipe)(trainer.objective, trainer.product, trainer.device)
+        Validator.of(pictures, recipe)(trainer.objective, trainer.product, trainer.device)
         found = told.pop()
         assert found["column_titles"] == titles
         assert len(found["rows"]) == 4

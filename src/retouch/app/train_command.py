@@ -30,7 +30,17 @@ HELP_FIND = "try learning rates on a recipe, and draw the loss against them"
 class DataOptions(Options):
     """What is trained on, and where."""
 
-    images: tuple[Path, ...] = option(help="folders of photographs, and the folders in them", metavar="DIR")
+    images: tuple[Path, ...] = option(
+        (),
+        "folders of photographs, and the folders in them; of pictures of two kinds those of the first",
+        metavar="DIR",
+    )
+    targets: tuple[Path, ...] = option(
+        (), "folders of the pictures of the second kind, of the same names if they are pairs", metavar="DIR"
+    )
+    pairs: tuple[Path, ...] = option(
+        (), "folders of files that hold a pair of pictures each, side by side", metavar="DIR"
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = option("auto", "where to compute")
     workers: int | None = option(
         None, "processes that prepare batches; by default as many as suit the machine", minimum=0, maximum=256
@@ -68,6 +78,7 @@ class FindOptions(DataOptions):
     steps: int = option(200, "steps from one to the other", minimum=10, maximum=100_000)
 
 
+_MANY = ("images", "targets", "pairs")
 _ABOUT = "a recipe (see below, or a TOML file), then values to replace in it, such as run.steps=1000"
 
 
@@ -78,10 +89,17 @@ def _read(program: str, about: str, group: type[Options], words: list[str]) -> t
     words, replaced = _replaced(group, words)
     values = parse(program, described, [group], words, several="RECIPE [KEY=VALUE]", about_inputs=_ABOUT, output=None)
     name, *others = values["inputs"]
-    options = group(**values[group])
-    if not values[group]["images"]:
+    options: Any = group(**values[group])
+    recipe = read_recipe(name, [*others, *replaced])
+    if options.pairs and (options.images or options.targets):
+        raise OptionError(f"{program}: --pairs stands in place of --images and --targets")
+    if not (options.pairs or options.images):
         raise OptionError(f"{program}: --images needs at least one folder")
-    return read_recipe(name, [*others, *replaced]), options
+    if options.pairs and recipe.data.source == "degraded":
+        raise OptionError(
+            f"{program}: --pairs is for recipes of pictures of two kinds; {recipe.name} degrades pictures"
+        )
+    return recipe, options
 
 
 def _replaced(group: type[Options], words: list[str]) -> tuple[list[str], list[str]]:
@@ -91,7 +109,7 @@ def _replaced(group: type[Options], words: list[str]) -> tuple[list[str], list[s
     is no path replaces a value.
     """
     fields = fields_of(group).items()
-    takes_one = {f"--{name}" for name, field in fields if field.type is not bool and name != "images"}
+    takes_one = {f"--{name}" for name, field in fields if field.type is not bool and name not in _MANY}
     rest: list[str] = []
     found: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
@@ -124,8 +142,9 @@ def run(words: list[str]) -> int:
 
         result = fit(
             recipe,
-            options.images,
+            options.pairs or options.images,
             folder,
+            targets=options.targets,
             validate=options.validate,
             device=options.device,
             workers=options.workers,
@@ -162,7 +181,8 @@ def run_find(words: list[str]) -> int:
         reporter.start(recipe.name)
         found = find_rate(
             recipe,
-            options.images,
+            options.pairs or options.images,
+            targets=options.targets,
             lowest=options.lowest,
             highest=options.highest,
             steps=options.steps,

@@ -23,6 +23,10 @@ NETWORKS: dict[str, str] = {
     "residual-unet": "retouch.networks.residual_unet:ResidualUNet",
     "restoration": "retouch.networks.restoration:RestorationNet",
     "transform": "retouch.networks.transform:TransformNet",
+    "encoder-decoder": "retouch.networks.encoder_decoder:EncoderDecoder",
+    "pix2pix-unet": "retouch.networks.pix2pix:UNetGenerator",
+    "resnet-generator": "retouch.networks.cyclegan:ResNetGenerator",
+    "patchgan": "retouch.networks.patchgan:PatchGAN",
 }
 """Every architecture a recipe or a card may name: name -> module and class."""
 

@@ -192,7 +192,7 @@ class Portions:
         return (self.run.steps - self.start) * self.run.accumulate
 
 
-def make_loader(samples: Samples, portions: Portions, workers: int, pin: bool) -> DataLoader[Batch]:
+def make_loader(samples: Dataset[Batch], portions: Portions, workers: int, pin: bool) -> DataLoader[Batch]:
     """Batches in order; ``workers`` processes prepare them ahead, 0 prepares them in this one."""
     more: dict[str, Any] = {"prefetch_factor": 4, "persistent_workers": False} if workers else {}
     return DataLoader(

@@ -16,9 +16,9 @@ import numpy as np
 
 from retouch.image.errors import RetouchError
 from retouch.solvers.steps import Listener, Step
-from retouch.training.data import Samples
 from retouch.training.distributed import join, place
-from retouch.training.pictures import find_pictures, load_pictures
+from retouch.training.pairs import make_samples
+from retouch.training.pictures import load_pictures
 from retouch.training.recipe import ScheduleRecipe, TrainingRecipe
 from retouch.training.trainer import Trainer
 
@@ -68,6 +68,7 @@ def find_rate(
     recipe: TrainingRecipe,
     images: Sequence[Path],
     *,
+    targets: Sequence[Path] = (),
     lowest: float = 1e-6,
     highest: float = 1.0,
     steps: int = 200,
@@ -78,8 +79,9 @@ def find_rate(
 ) -> Found:
     """Train ``steps`` steps while every learning rate rises from ``lowest`` to ``highest`` times its group's factor.
 
-    Ends sooner where the smoothed loss is above four times its least, or not finite. Nothing is kept of the training.
-    Pictures are decoded as they are needed. Raises ``RetouchError`` where the loss is not finite from the beginning.
+    ``images``, ``targets``: as for ``fit``; decoded as they are needed. Ends sooner where the smoothed loss is above
+    four times its least, or not finite. Nothing is kept of the training. Raises ``RetouchError`` where the loss is not
+    finite from the beginning.
     """
     steady = replace(
         recipe,
@@ -87,9 +89,11 @@ def find_rate(
         schedule=ScheduleRecipe(name="constant"),
         data=replace(recipe.data, cache=False),
     )
-    pictures = load_pictures(find_pictures(images), None, on_skip=on_skip)
+    samples = make_samples(
+        steady, images, targets, lambda files, name: load_pictures(files, None, on_skip=on_skip), on_skip
+    )
     here = place()
-    trainer = Trainer(steady, Samples(pictures, steady), here=here, device=join(here, device), workers=workers or 0)
+    trainer = Trainer(steady, samples, here=here, device=join(here, device), workers=workers or 0)
     bases = {
         key: [float(group["lr"]) / recipe.optimizer.of(key).rate for group in optimizer.param_groups]
         for key, optimizer in trainer.optimizers.items()

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from retouch.image.errors import RetouchError
+from retouch.image.errors import OptionError, RetouchError
 from retouch.models.card import Card
 from retouch.models.load import checksum, load_weights, read_tensors, save_weights
 from retouch.networks.build import count_parameters
@@ -24,6 +24,7 @@ from retouch.training import checkpoint, stages
 from retouch.training.data import Samples
 from retouch.training.distributed import Place, agree, join, place, restarted, wait
 from retouch.training.logs import Board, CsvLog
+from retouch.training.pairs import Pairs, PairSamples, load_data, samples_of
 from retouch.training.pictures import Pictures, find_pictures, load_pictures
 from retouch.training.recipe import TrainingRecipe
 from retouch.training.trainer import Trainer
@@ -59,6 +60,7 @@ def fit(
     images: Sequence[Path],
     run: Path,
     *,
+    targets: Sequence[Path] = (),
     validate: Path | None = None,
     device: str = "auto",
     workers: int | None = None,
@@ -75,7 +77,9 @@ def fit(
     the whole recipe, the steps and hours of all stages; a stage that is done is not done again. The samples of a stage
     go on where those of the stage before it ended. A run that was stopped or killed goes on from its checkpoint to the
     same losses; ``fresh`` starts over.
-    ``validate``: a folder of pictures for validation; by default ``data.held_out`` of the images are kept for it.
+    ``targets``: for a recipe of pictures of two kinds, the folders of the second; without them both lie side by side in
+    each picture of ``images``. ``validate``: a folder of pictures for validation; by default ``data.held_out`` of the
+    images are kept for it.
     ``workers``: processes that prepare batches, None chooses. ``on_step``: hears every step, with the validation
     sheets as previews; returning False stops the run after a checkpoint. ``on_skip``: hears of each picture that
     cannot be read. Under ``torchrun`` every process calls this alike; several machines must share the run folder.
@@ -95,7 +99,7 @@ def fit(
             (folder / "validation").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RetouchError(f"{run}: cannot make the run folder: {error.strerror or error}") from error
-    training, held_out = _pictures(recipe, images, validate, run, here, on_skip, on_step)
+    training, held_out = _pictures(recipe, (images, targets), validate, run, here, on_skip, on_step)
     if fresh and here.chief and not restarted():  # what began afresh goes on when one of its processes dies
         for folder, _ in parts:
             (folder / checkpoint.FILE).unlink(missing_ok=True)
@@ -104,10 +108,11 @@ def fit(
     def make(part: TrainingRecipe, folder: Path, start: Path | None, shift: int, listener: Listener | None) -> _Loop:
         network = part.network if start is None else dataclasses.replace(part.network, start=str(start))
         begun = dataclasses.replace(part, network=network)
-        trainer = Trainer(begun, Samples(training, part), here=here, device=chosen, workers=workers)
+        trainer = Trainer(begun, samples_of(training, part), here=here, device=chosen, workers=workers)
         trainer.shift = shift
-        validator = Validator(held_out, part) if len(held_out) else None
-        return _Loop(part, trainer, folder, validator, listener, images, _identity(part, trainer.samples, start))
+        validator = Validator.of(held_out, part) if len(held_out) else None
+        data = [*images, *targets]
+        return _Loop(part, trainer, folder, validator, listener, data, _identity(part, trainer.samples, start))
 
     if not recipe.stage:
         return make(recipe, run, None, 0, on_step).run_all()
@@ -123,7 +128,7 @@ class _Staged:
         run: Path,
         parts: Sequence[tuple[Path, TrainingRecipe]],
         make: Callable[[TrainingRecipe, Path, Path | None, int, Listener | None], _Loop],
-        training: Pictures,
+        training: Pictures | Pairs,
         on_step: Listener | None,
         device: torch.device,
         here: Place,
@@ -174,7 +179,7 @@ class _Staged:
         file = folder / checkpoint.FILE
         if not file.exists() or not weight.exists():
             return None
-        state = checkpoint.load(file, _identity(part, Samples(self.training, part), before))
+        state = checkpoint.load(file, _identity(part, samples_of(self.training, part), before))
         return state if state["step"] == part.run.steps else None
 
     def _heard(self, step: Step) -> bool:
@@ -187,7 +192,7 @@ class _Staged:
         return heard
 
 
-def _identity(recipe: TrainingRecipe, samples: Samples, start: Path | None) -> dict[str, Any]:
+def _identity(recipe: TrainingRecipe, samples: Samples | PairSamples, start: Path | None) -> dict[str, Any]:
     """What decides on the numbers of a run, by name; ``start``: the weight of the stage before it."""
     table = recipe.table()
     for key in ("log_every", "save_every"):  # what is logged, shown or saved how often decides on no number
@@ -215,38 +220,47 @@ def _workers(device: torch.device, here: Place) -> int:
 
 def _pictures(
     recipe: TrainingRecipe,
-    images: Sequence[Path],
+    folders: tuple[Sequence[Path], Sequence[Path]],
     validate: Path | None,
     run: Path,
     here: Place,
     on_skip: Callable[[str], None],
     on_step: Listener | None,
-) -> tuple[Pictures, Pictures]:
+) -> tuple[Pictures, Pictures] | tuple[Pairs, Pairs]:
     """Those to train on and those to validate with; the first process of each machine decodes, the others wait."""
+    skip = on_skip if here.chief else lambda reason: None
 
     def told(done: int, total: int) -> None:
         if on_step is not None and here.chief and (done % 500 == 0 or done == total):
             on_step(Step(0, recipe.run.steps, note=f"{done} of {total} pictures decoded"))
 
-    def load(folders: Sequence[Path], name: str) -> Pictures:
+    def load(files: Sequence[Path], name: str) -> Pictures:
         cache = run / f"{name}.pixels" if recipe.data.cache else None
-        files = find_pictures(folders)
         if here.local != 0:
             wait()
-        loaded = load_pictures(files, cache, on_skip=on_skip if here.chief else lambda reason: None, on_progress=told)
+        loaded = load_pictures(files, cache, on_skip=skip, on_progress=told)
         if here.local == 0:
             wait()
         return loaded
 
-    everything = load(images, "pictures")
-    if validate is not None:
-        return everything, load([validate], "validation")
-    first = {file: index for index, file in reversed(list(enumerate(everything.files)))}  # a folder may be given twice
-    kept = min(recipe.data.held_out, len(first) // 5)
-    order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(recipe.run.seed)).tolist()
+    def kept_apart(count: int) -> int:
+        return min(recipe.data.held_out, count // 5)
+
+    images, targets = folders
     crop = max(part.data.crop for part in recipe.stages())  # the same pictures for all stages
+    everything = load_data(recipe, images, targets, load, skip)
+    if isinstance(everything, Pairs):
+        if validate is not None:
+            raise OptionError("--validate is for recipes that degrade pictures; of pairs some are kept apart")
+        order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(recipe.run.seed)).tolist()
+        kept = kept_apart(len(everything))
+        return everything.only(sorted(order[kept:])), everything.only(sorted(order[:kept]))
+    if validate is not None:
+        return everything, load(find_pictures([validate]), "validation")
+    first = {file: index for index, file in reversed(list(enumerate(everything.files)))}  # a folder may be given twice
+    order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(recipe.run.seed)).tolist()
     large = [i for i in order if min(everything.entries[i].shape[1:]) >= crop]
-    chosen = list(dict.fromkeys(everything.files[i] for i in large))[:kept]
+    chosen = list(dict.fromkeys(everything.files[i] for i in large))[: kept_apart(len(first))]
     rest = [i for i, file in enumerate(everything.files) if file not in chosen]
     return everything.only(rest), everything.only(sorted(first[file] for file in chosen))
 
@@ -295,6 +309,8 @@ class _Loop:
         path = self.run / f"{self.recipe.name}.safetensors"
         if self.chief:
             self._write_weight(path, half)
+            for name, key in trainer.objective.others.items():
+                self._write_weight(path.with_stem(f"{path.stem}-{name}"), half, trainer.objective.networks[key])
         wait()
         return Result(path, trainer.step, _or_nan(self.best["psnr"]), finished)
 
@@ -439,14 +455,15 @@ class _Loop:
         )
         return heard is not False
 
-    def _write_weight(self, path: Path, half: bool) -> None:
+    def _write_weight(self, path: Path, half: bool, other: nn.Module | None = None) -> None:
+        """The product's weight, or that of another network, of its last step."""
         recipe, trainer = self.recipe, self.trainer
-        weights = trainer.best_product.state_dict()
-        if recipe.run.keep == "best" and self.best["weights"]:
+        weights = (trainer.best_product if other is None else other).state_dict()
+        if other is None and recipe.run.keep == "best" and self.best["weights"]:
             weights = self.best["weights"]
         said = {field.name: getattr(recipe.card, field.name) for field in dataclasses.fields(recipe.card)}
         card = Card(
-            name=recipe.name,
+            name=path.stem,
             architecture=recipe.network.name,
             arguments=recipe.network.arguments,
             recipe=recipe.table(),

@@ -11,6 +11,7 @@ import copy
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,6 +50,11 @@ class NetworkRecipe:
 class DataRecipe:
     """How pictures become pairs (input, target).
 
+    ``source``: "degraded", the input is the target after a degradation; "paired", pictures of two kinds that belong
+    together; "unpaired", pictures of two kinds. Of two kinds the first, or the left half of each picture, is the input;
+    with ``swap`` the second. ``load``: pictures of two kinds are resized to squares of this side before they are cut, 0
+    leaves them.
+
     ``crop``: side of the target in pixels. ``channels``: "y" (studio-range BT.601 luma), "grey" (full range) or
     "rgb". ``degradation``: tables of ``degradations.recipe``, of which one is drawn for each target, all equally
     likely. ``flips`` and ``rotations`` (by quarter turns) are random. ``shrink``: the target is cut from the picture
@@ -61,7 +67,10 @@ class DataRecipe:
     """
 
     crop: int
-    degradation: tuple[dict[str, Any], ...]
+    degradation: tuple[dict[str, Any], ...] = ()
+    source: Literal["degraded", "paired", "unpaired"] = "degraded"
+    swap: bool = False
+    load: int = 0
     channels: Literal["y", "grey", "rgb"] = "rgb"
     flips: bool = True
     rotations: bool = True
@@ -121,12 +130,13 @@ class ScheduleRecipe:
     """The learning rate over the run.
 
     ``step``: times ``factor`` at each fraction of the run in ``at``. ``cosine``: down to ``end`` times the rate.
+    ``linear``: the rate until the first fraction of ``at``, then on a straight line down to ``end`` times it.
     ``one-cycle``: up for the fraction ``rise`` of the run, then down (Smith 2018), with ``momentum`` (Adam's first
     beta) from its first value down to its second at the highest rate and back, fastai's [0.95, 0.85]; without it the
-    momentum stays. ``constant``. ``warmup``: steps of linear rise before ``step``, ``cosine`` or ``constant``.
+    momentum stays. ``constant``. ``warmup``: steps of linear rise before any but ``one-cycle``.
     """
 
-    name: Literal["constant", "step", "cosine", "one-cycle"] = "cosine"
+    name: Literal["constant", "step", "linear", "cosine", "one-cycle"] = "cosine"
     at: tuple[float, ...] = (0.5,)
     factor: float = 0.1
     end: float = 0.001
@@ -200,7 +210,11 @@ class TrainingRecipe:
         _check(0 <= run.seed < 2**63, "run: seed must be at least 0")
         _check(min(run.validate_every, run.save_every, run.log_every) >= 1, "run: the ..._every are at least 1")
         _check(data.crop >= 1, f"data: crop must be at least 1, not {data.crop}")
-        _check(bool(data.degradation), "data: needs at least one [[data.degradation]]")
+        degraded = data.source == "degraded"
+        _check(bool(data.degradation) or not degraded, "data: needs at least one [[data.degradation]]")
+        _check(degraded or not (data.degradation or data.augment or data.levels), f"data: {data.source} has no damage")
+        _check(data.load == 0 or data.load >= data.crop, f"data: load must be at least the crop, {data.crop}, or 0")
+        _check(degraded or data.shrink == (1.0,), "data: shrink is for pictures that are degraded; load resizes others")
         _check(data.held_out >= 0, "data: held_out must be at least 0")
         _check(bool(data.shrink) and all(0 < s <= 1 for s in data.shrink), "data: shrink holds factors in 0..1")
         _check(self.optimizer.rate > 0, "optimizer: rate must be above 0")
@@ -215,7 +229,7 @@ class TrainingRecipe:
         steps = augmentation.steps if augmentation is not None else ()
         resized = [step.kind for step in steps if step.kind in _RESIZING]
         _check(not resized, f"data: augment must not change the size, as {', '.join(resized)} does")
-        scales = {recipe.scale for recipe in self.degradations()}
+        scales = {recipe.scale for recipe in self.degradations()} or {Fraction(1)}
         _check(len(scales) == 1, "data: all degradations must change the size alike")
         side = next(iter(scales)) * data.crop
         _check(side.denominator == 1, f"data: a crop of {data.crop} pixels does not divide by the degradation's scale")

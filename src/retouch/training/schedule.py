@@ -70,6 +70,8 @@ def make_schedule(recipe: ScheduleRecipe, optimizer: Optimizer, steps: int) -> L
     main: LRScheduler
     if recipe.name == "cosine":
         main = LambdaLR(optimizer, partial(_cosine, steps=left, end=recipe.end))
+    elif recipe.name == "linear":
+        main = LambdaLR(optimizer, partial(_linear, steps=left, start=recipe.at[0], end=recipe.end))
     elif recipe.name == "step":
         main = MultiStepLR(optimizer, [round(at * steps) - recipe.warmup for at in recipe.at], recipe.factor)
     else:
@@ -83,6 +85,11 @@ def make_schedule(recipe: ScheduleRecipe, optimizer: Optimizer, steps: int) -> L
 def _cosine(step: int, steps: int, end: float) -> float:
     """From 1 to ``end``, for every group of parameters alike (torch's own takes the end as a rate, not as a factor)."""
     return end + (1 - end) * (1 + math.cos(math.pi * min(1.0, step / steps))) / 2
+
+
+def _linear(step: int, steps: int, start: float, end: float) -> float:
+    """1 for the first ``start`` of the steps, then down to ``end``."""
+    return 1 - (1 - end) * max(0.0, min(1.0, step / steps) - start) / (1 - start)
 
 
 class Clipper:

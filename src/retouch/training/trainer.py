@@ -20,6 +20,7 @@ from retouch.training.data import Batch, Portions, Samples, make_loader
 from retouch.training.distributed import Place
 from retouch.training.objectives.base import Turn
 from retouch.training.objectives.build import build_objective
+from retouch.training.pairs import PairSamples
 from retouch.training.recipe import NetworkRecipe, TrainingRecipe
 from retouch.training.schedule import Clipper, growing_average, make_optimizer, make_schedule
 
@@ -90,7 +91,7 @@ class Trainer:
     def __init__(
         self,
         recipe: TrainingRecipe,
-        samples: Samples,
+        samples: Samples | PairSamples,
         *,
         here: Place | None = None,
         device: torch.device | None = None,
@@ -102,7 +103,7 @@ class Trainer:
         self.device = device if device is not None else torch.device("cpu")
         torch.manual_seed(recipe.run.seed)  # of the fresh weights
         critic = make_network(recipe.critic) if recipe.critic is not None else None
-        self.objective = build_objective(recipe, make_network(recipe.network), critic, features)
+        self.objective = build_objective(recipe, make_network(recipe.network), critic, features, make_network)
         self.objective.to(self.device)
         if self.device.type in ("cpu", "cuda"):
             for network in self.objective.networks.values():
@@ -124,7 +125,9 @@ class Trainer:
             options = recipe.optimizer.of(turn.name)
             named = [pair for key in turn.trains for pair in self.objective.networks[key].named_parameters()]
             self.optimizers[turn.name] = make_optimizer(options, named)
-            self.schedules[turn.name] = make_schedule(recipe.schedule, self.optimizers[turn.name], recipe.run.steps)
+            self.schedules[turn.name] = make_schedule(
+                recipe.schedule, self.optimizers[turn.name], -(-recipe.run.steps // turn.every)
+            )
             self.clippers[turn.name] = Clipper(options)
         self.wrapped: dict[str, nn.Module] = {}
         if self.here.world > 1:
@@ -139,6 +142,7 @@ class Trainer:
             self.still += _fixed_statistics(critic, recipe.critic)
         self.step = 0
         self.shift = 0
+        self.told: dict[str, dict[str, Tensor]] = {}  # the losses of each turn when it was made last
         self._portions: Iterator[Batch] | None = None
         self.learning = {
             key: [p for p in network.parameters() if p.requires_grad]
@@ -181,7 +185,9 @@ class Trainer:
         losses: dict[str, Tensor] = {}
         for number, turn in enumerate(self.objective.turns):
             prefix = f"{turn.name}." if number else ""
-            for name, value in self._turn(turn, batches).items():
+            if self.step % turn.every == 0:
+                self.told[turn.name] = self._turn(turn, batches)
+            for name, value in self.told[turn.name].items():
                 losses[prefix + name] = value
         if self.average is not None:
             self.average.update_parameters(self.product)
@@ -212,6 +218,7 @@ class Trainer:
         self.scaler.step(optimizer)
         self.scaler.update()
         self.schedules[turn.name].step()
+        self.objective.stepped(turn.name)
         return sums
 
     def _there(self, batch: Batch) -> Batch:
@@ -234,6 +241,7 @@ class Trainer:
             "schedules": {key: schedule.state_dict() for key, schedule in self.schedules.items()},
             "scaler": self.scaler.state_dict(),
             "objective": self.objective.state_dict(),
+            "told": {key: {name: float(value) for name, value in losses.items()} for key, losses in self.told.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -249,6 +257,9 @@ class Trainer:
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         self.objective.load_state_dict(state["objective"])
+        self.told = {
+            key: {name: torch.tensor(value) for name, value in losses.items()} for key, losses in state["told"].items()
+        }
         self._portions = None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from retouch.image.sheet import sheet
 from retouch.metrics import psnr
 from retouch.training.data import Batch, damaged, generator_of, to_channels
 from retouch.training.objectives.base import Objective
+from retouch.training.pairs import Pairs, pair_cases
 from retouch.training.pictures import Pictures
 from retouch.training.recipe import TrainingRecipe
 
@@ -35,23 +37,21 @@ class Validation:
 
 
 class Validator:
-    """The middle of each picture, at most 256 pixels a side, degraded once and for all; held in memory."""
+    """Cases (name, input and target) that the product is compared on; held in memory.
 
-    def __init__(self, pictures: Pictures, recipe: TrainingRecipe) -> None:
-        self.cases: list[tuple[str, Batch]] = []
-        self.border = math.ceil(1 / recipe.degradations()[0].scale)
-        unit = recipe.data.crop  # a crop that every degradation takes without a rest
-        for index in range(len(pictures)):
-            pixels = torch.from_numpy(pictures[index].copy()).float() / 255
-            side = min(*pixels.shape[1:], max(_SIDE, unit)) // unit * unit
-            if not side:  # smaller than a crop
-                continue
-            top, left = (pixels.shape[1] - side) // 2, (pixels.shape[2] - side) // 2
-            target = to_channels(pixels[:, top : top + side, left : left + side], recipe.data.channels)[None]
-            for number, degradation in enumerate(recipe.degradations()):
-                generator = generator_of(recipe.run.seed, -1_000_000 - index, number)
-                made = damaged(target, degradation, recipe.data, generator, sure=True)
-                self.cases.append((pictures.entries[index].name, {"input": made, "target": target.contiguous()}))
+    ``border``: target pixels that are left out on each side. ``matched``: whether the targets are those of the inputs;
+    if not, nothing is compared, and the PSNR is NaN.
+    """
+
+    def __init__(self, cases: Sequence[tuple[str, Batch]], border: int = 1, matched: bool = True) -> None:
+        self.cases, self.border, self.matched = list(cases), border, matched
+
+    @classmethod
+    def of(cls, pictures: Pictures | Pairs, recipe: TrainingRecipe) -> Validator:
+        """For the pictures that are held out."""
+        if isinstance(pictures, Pairs):
+            return cls(pair_cases(pictures, recipe), 0, pictures.matched)
+        return cls(degraded_cases(pictures, recipe), math.ceil(1 / recipe.degradations()[0].scale))
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -70,22 +70,41 @@ class Validator:
             there = {key: value.to(device) for key, value in batch.items()}
             made = objective.predict(network, there).float().cpu().clamp(0, 1)
             target = batch["target"]
-            score = psnr(made[0], target[0], shave=self.border)
-            scores.append(score)
+            scores.append(psnr(made[0], target[0], shave=self.border) if self.matched else math.nan)
             if len(rows) < _ROWS and name not in names:
                 given = batch["input"][:, : target.shape[1]].clamp(0, 1)
                 shown = _enlarged(given, target) | {"prediction": made}
                 rows.append([_shown(x) for x in (given, *shown.values(), target)])
-                marks = [f"{psnr(x[0], target[0], shave=self.border):.2f} dB" for x in shown.values()]
-                same = given.shape == target.shape
-                first = f"{psnr(given[0], target[0], shave=self.border):.2f} dB" if same else ""
+                marks = [self._mark(x, target) for x in shown.values()]
+                first = self._mark(given, target) if given.shape == target.shape else ""
                 captions.append([first, *marks, ""])
-                titles = ["input", *shown, "target"]
+                titles = ["input", *shown, "target" if self.matched else "of that kind"]
                 names.append(name)
         network.train(training)
         picture = sheet(rows, column_titles=titles, row_titles=names, captions=captions)
         finite = [score for score in scores if math.isfinite(score)]
         return Validation(sum(finite) / len(finite) if finite else math.nan, picture)
+
+    def _mark(self, x: Tensor, target: Tensor) -> str:
+        return f"{psnr(x[0], target[0], shave=self.border):.2f} dB" if self.matched else ""
+
+
+def degraded_cases(pictures: Pictures, recipe: TrainingRecipe) -> list[tuple[str, Batch]]:
+    """The middle of each picture, at most 256 pixels a side, by each degradation, once and for all."""
+    cases = []
+    unit = recipe.data.crop  # a crop that every degradation takes without a rest
+    for index in range(len(pictures)):
+        pixels = torch.from_numpy(pictures[index].copy()).float() / 255
+        side = min(*pixels.shape[1:], max(_SIDE, unit)) // unit * unit
+        if not side:  # smaller than a crop
+            continue
+        top, left = (pixels.shape[1] - side) // 2, (pixels.shape[2] - side) // 2
+        target = to_channels(pixels[:, top : top + side, left : left + side], recipe.data.channels)[None]
+        for number, degradation in enumerate(recipe.degradations()):
+            generator = generator_of(recipe.run.seed, -1_000_000 - index, number)
+            made = damaged(target, degradation, recipe.data, generator, sure=True)
+            cases.append((pictures.entries[index].name, {"input": made, "target": target.contiguous()}))
+    return cases
 
 
 def _enlarged(x: Tensor, target: Tensor) -> dict[str, Tensor]:

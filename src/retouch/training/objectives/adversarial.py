@@ -1,7 +1,8 @@
 """Adversarial learning with a target: a content loss, and a critic that tells outputs from targets.
 
 Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network", CVPR 2017,
-section 2.2; any of the usual adversarial losses.
+section 2.2. With a critic that sees the input too: Isola, Zhu, Zhou, Efros, "Image-to-Image Translation with
+Conditional Adversarial Networks", CVPR 2017, section 3.1 (pix2pix).
 """
 
 from __future__ import annotations
@@ -9,18 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from retouch.losses.adversarial import adversarial_loss
 from retouch.training.data import Batch
 from retouch.training.objectives.base import Networks, Turn, crop_border
+from retouch.training.objectives.game import Game
 from retouch.training.objectives.supervised import Supervised
 
 
 class Adversarial(Supervised):
     """A generator's turn: ``losses`` + ``weight`` times the adversarial loss; then the critic's, on the same output.
 
-    ``losses`` and ``border`` as for ``Supervised``. ``kind``: "standard", "least-squares" or "wasserstein".
+    ``losses`` and ``border`` as for ``Supervised``. ``kind``, ``share``, ``clip`` and ``penalty``: see ``Game``.
+    ``conditional``: the critic gets the input's channels before those that it judges; input and target are of one size.
     """
 
     def __init__(
@@ -32,13 +35,18 @@ class Adversarial(Supervised):
         losses: Sequence[Mapping[str, Any]],
         weight: float = 1e-3,
         kind: str = "standard",
+        share: float = 1.0,
+        clip: float = 0.0,
+        penalty: float = 0.0,
+        conditional: bool = False,
         border: int = 0,
     ) -> None:
         super().__init__(network, features=features, losses=losses, border=border)
         self.networks = {"generator": network, "critic": critic}
         self.product = "generator"
         self.turns = (Turn("generator", ("generator",)), Turn("critic", ("critic",)))
-        self.weight, self.adversarial = weight, adversarial_loss(kind)
+        self.game = Game(kind, share=share, clip=clip, penalty=penalty)
+        self.weight, self.conditional = weight, conditional
         self._made: list[Tensor] = []
 
     def loss(self, turn: str, batch: Batch, networks: Networks) -> dict[str, Tensor]:
@@ -47,8 +55,15 @@ class Adversarial(Supervised):
             made = networks["generator"](batch["input"])
             self._made.append(made.detach())
             parts: dict[str, Tensor] = self.losses(*crop_border(made.float(), target, self.border))
-            fooled = self.adversarial.generator(networks["critic"](made).float())
+            fooled = self.game.fool(networks["critic"], self._seen(batch, made))
             return parts | {"adversarial": fooled, "loss": parts["loss"] + self.weight * fooled}
         made = self._made.pop(0)  # the portions of a step come in the same order in both turns
-        loss = self.adversarial.critic(networks["critic"](target).float(), networks["critic"](made).float())
-        return {"loss": loss}
+        return {"loss": self.game.judge(networks["critic"], self._seen(batch, target), self._seen(batch, made))}
+
+    def _seen(self, batch: Batch, judged: Tensor) -> Tensor:
+        """What the critic gets."""
+        return torch.cat((batch["input"].to(judged.dtype), judged), 1) if self.conditional else judged
+
+    def stepped(self, turn: str) -> None:
+        if turn == "critic":
+            self.game.stepped(self.networks["critic"])

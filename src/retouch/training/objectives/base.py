@@ -17,22 +17,28 @@ Networks = Mapping[str, Callable[..., Tensor]]
 
 @dataclass(frozen=True)
 class Turn:
-    """One optimiser's part of a step: its name, and the names of the networks whose weights it moves."""
+    """One optimiser's part of a step: its name, and the names of the networks whose weights it moves.
+
+    ``every``: it is made in each so many-th step only, the first one among them.
+    """
 
     name: str
     trains: tuple[str, ...]
+    every: int = 1
 
 
 class Objective(ABC):
     """What is learned. The loop does the rest: devices, precision, portions, clipping, averages, checkpoints, logs.
 
-    ``networks``: all that have weights to learn, by name. ``product``: the one that ships. ``turns``: one for each
-    optimiser, made in this order each step. An objective with several (generator and critic, two generators and two
+    ``networks``: all that have weights to learn, by name. ``product``: the one that ships. ``others``: networks that
+    ship beside it, by what is added to the name of the weight. ``turns``: one for each optimiser, made in this order
+    each step. An objective with several (generator and critic, two generators and two
     critics, encoder and decoder...) may keep what one turn computed for the next, for one portion of a batch.
     """
 
     networks: dict[str, nn.Module]
     product: str
+    others: Mapping[str, str] = {}
     turns: tuple[Turn, ...]
 
     @abstractmethod
@@ -42,6 +48,9 @@ class Objective(ABC):
     @abstractmethod
     def predict(self, network: nn.Module, batch: Batch) -> Tensor:
         """What the product makes of a validation batch, to be compared with its target."""
+
+    def stepped(self, turn: str) -> None:  # noqa: B027  most have nothing to do
+        """After the optimiser's step of ``turn``; nothing by default."""
 
     def to(self, device: Any) -> None:
         """Move everything that computes; overridden by objectives that hold more than networks."""

@@ -11,24 +11,36 @@ from torch import nn
 from retouch.image.errors import OptionError, unknown
 from retouch.training.objectives.adversarial import Adversarial
 from retouch.training.objectives.base import Objective
+from retouch.training.objectives.cycle import Cycle
 from retouch.training.objectives.supervised import Supervised
-from retouch.training.recipe import TrainingRecipe
+from retouch.training.recipe import NetworkRecipe, TrainingRecipe
 
-OBJECTIVES: dict[str, type[Objective]] = {"supervised": Supervised, "adversarial": Adversarial}
-"""Every objective a recipe may name. One with a parameter ``critic`` gets the recipe's second network."""
+OBJECTIVES: dict[str, type[Objective]] = {"supervised": Supervised, "adversarial": Adversarial, "cycle": Cycle}
+"""Every objective a recipe may name. One with a parameter ``critic`` gets the recipe's second network, one with
+``again`` the means to make both once more."""
+
+
+_GIVEN = ("network", "critic", "features", "again")
 
 
 def build_objective(
-    recipe: TrainingRecipe, network: nn.Module, critic: nn.Module | None, features: Callable[[str], nn.Module]
+    recipe: TrainingRecipe,
+    network: nn.Module,
+    critic: nn.Module | None,
+    features: Callable[[str], nn.Module],
+    make: Callable[[NetworkRecipe], nn.Module],
 ) -> Objective:
-    """The objective of ``recipe``; ``OptionError`` for an unknown name or argument, or a critic too many or too few."""
+    """The objective of ``recipe``; ``OptionError`` for an unknown name or argument, or a critic too many or too few.
+
+    ``features``: makes a feature network; ``make``: one more network of the recipe, with fresh weights.
+    """
     name = recipe.objective.name
     if name not in OBJECTIVES:
         raise OptionError(unknown("objective", name, list(OBJECTIVES)))
     made = OBJECTIVES[name]
     known = inspect.signature(made).parameters
     given: dict[str, Any] = dict(recipe.objective.arguments)
-    allowed = [key for key in known if key not in ("network", "critic", "features")]
+    allowed = [key for key in known if key not in _GIVEN]
     for key in given:
         if key not in allowed:
             raise OptionError(unknown("argument", key, allowed, f"of objective {name}"))
@@ -36,8 +48,13 @@ def build_objective(
         needs = "needs a [critic]" if critic is None else "has no use for a [critic]"
         raise OptionError(f"recipe: objective {name} {needs}")
     networks = [network] if critic is None else [network, critic]
+    if "features" in known:
+        given["features"] = features
+    if "again" in known and recipe.critic is not None:
+        second = recipe.critic
+        given["again"] = lambda: (make(recipe.network), make(second))
     try:
-        objective: Objective = made(*networks, features=features, **given)  # type: ignore[call-arg]
+        objective: Objective = made(*networks, **given)
     except TypeError as error:
         raise OptionError(f"objective {name}: {error}") from error
     return objective
