@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from retouch.solvers.steps import Step
     from retouch.tasks.colorize import colorize
     from retouch.tasks.compare import compare
+    from retouch.tasks.deblur import deblur
     from retouch.tasks.degrade import degrade
     from retouch.tasks.dejpeg import dejpeg
     from retouch.tasks.denoise import denoise
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from retouch.tasks.invented import invented
     from retouch.tasks.relight import relight
     from retouch.tasks.restore import diagnose, restore
+    from retouch.tasks.translate import translate
     from retouch.tasks.upscale import upscale
 
     __version__: str
@@ -42,6 +44,7 @@ _HOMES = {
     "Step": "retouch.solvers.steps",
     "colorize": "retouch.tasks.colorize",
     "compare": "retouch.tasks.compare",
+    "deblur": "retouch.tasks.deblur",
     "degrade": "retouch.tasks.degrade",
     "dejpeg": "retouch.tasks.dejpeg",
     "denoise": "retouch.tasks.denoise",
@@ -56,6 +59,7 @@ _HOMES = {
     "restore": "retouch.tasks.restore",
     "save": "retouch.image.files",
     "ssim": "retouch.metrics",
+    "translate": "retouch.tasks.translate",
     "upscale": "retouch.tasks.upscale",
 }
 
@@ -68,6 +72,7 @@ __all__ = [
     "__version__",
     "colorize",
     "compare",
+    "deblur",
     "degrade",
     "dejpeg",
     "denoise",
@@ -82,6 +87,7 @@ __all__ = [
     "restore",
     "save",
     "ssim",
+    "translate",
     "upscale",
 ]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Generator, Tensor
 
 from retouch.degradations.base import Chain, Degradation, Identity
-from retouch.degradations.blur import GaussianBlur, KernelBlur, MotionBlur
+from retouch.degradations.blur import DefocusBlur, GaussianBlur, KernelBlur, MotionBlur
 from retouch.degradations.geometry import Crop, Flip, RandomCrop, Rotate, Rotate90, Shift, Zoom
 from retouch.degradations.mask import FixedMask, RandomPixels
 from retouch.degradations.noise import GaussianNoise, PoissonNoise, Speckle
@@ -114,6 +114,7 @@ LINEAR: list[Degradation] = [
     GaussianBlur(1.3),
     GaussianBlur(6.0),
     MotionBlur(7.5, 33.0),
+    DefocusBlur(2.7),
     KernelBlur([[1.0, 2.0, 0.5, -1.0], [0.0, 3.0, 1.0, 0.2]]),
     Downsample(3),
     Downsample(2, "lanczos3"),

@@ -10,7 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retouch.degradations.blur import GaussianBlur, KernelBlur, MotionBlur, RandomGaussianBlur, motion_kernel
+from retouch.degradations.blur import (
+    DefocusBlur,
+    GaussianBlur,
+    KernelBlur,
+    MotionBlur,
+    RandomGaussianBlur,
+    defocus_kernel,
+    gaussian_kernel,
+    motion_kernel,
+)
 from retouch.image.errors import OptionError
 
 
@@ -42,12 +51,38 @@ def test_a_flat_picture_stays_flat(length: float, angle: float, level: float) ->
     flat = torch.full((1, 1, 6, 9), level, dtype=torch.float64)
     torch.testing.assert_close(MotionBlur(length, angle)(flat), flat)
     torch.testing.assert_close(GaussianBlur(length / 4)(flat), flat)
+    torch.testing.assert_close(DefocusBlur(length / 4)(flat), flat)
 
 
 def test_a_symmetric_blur_keeps_the_mean() -> None:
     x = torch.rand((1, 3, 13, 8), dtype=torch.float64)
     for blur in (GaussianBlur(3.0), MotionBlur(9, 0)):
         torch.testing.assert_close(blur(x).mean(), x.mean())
+
+
+def test_kernels_of_a_disk() -> None:
+    assert defocus_kernel(0).tolist() == [[1.0]]
+    assert defocus_kernel(0.5).tolist() == [[1.0]]
+    kernel = defocus_kernel(5.0)
+    assert kernel.shape == (11, 11)
+    assert float(kernel.sum()) == pytest.approx(1)
+    torch.testing.assert_close(kernel, kernel.T)
+    torch.testing.assert_close(kernel, kernel.flip(0))
+    # a pixel inside weighs its share of the disk's area; the second moment of a disk is a quarter of its radius squared
+    assert float(kernel[5, 5]) == pytest.approx(1 / (math.pi * 25), rel=0.01)
+    away = torch.arange(-5, 6, dtype=torch.float64)
+    assert float((kernel.sum(0) * away.square()).sum()) == pytest.approx(25 / 4, rel=0.02)
+
+
+def test_the_gaussian_kernel_is_the_blur() -> None:
+    x = torch.rand(1, 2, 20, 17, dtype=torch.float64)
+    torch.testing.assert_close(KernelBlur(gaussian_kernel(1.6))(x), GaussianBlur(1.6)(x))
+
+
+@pytest.mark.parametrize("radius", [-1.0, math.nan, 501.0])
+def test_a_lens_has_a_radius(radius: float) -> None:
+    with pytest.raises(OptionError, match="radius"):
+        DefocusBlur(radius)
 
 
 def test_motion_kernels_by_hand() -> None:

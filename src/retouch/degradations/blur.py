@@ -1,4 +1,4 @@
-"""Blur: Gaussian, motion, any kernel.
+"""Blur: Gaussian, motion, out of focus, any kernel.
 
 Beyond its border a picture is taken to go on as its mirror image, ``d c b a | a b c d`` (half-sample symmetric; scipy
 calls it 'reflect', numpy 'symmetric'), at any picture size, so a flat picture stays flat up to the edge.
@@ -79,6 +79,28 @@ def motion_kernel(length: float, angle: float) -> Tensor:
     return kernel / kernel.sum()
 
 
+def gaussian_kernel(sigma: float) -> Tensor:
+    """Float64 kernel ``(h, w)`` of a Gaussian of ``sigma`` pixels, cut at four of them, summing to 1."""
+    line = gaussian_line(sigma)
+    return torch.outer(line, line)
+
+
+_FINE = 9  # samples to each side of a pixel
+
+
+def defocus_kernel(radius: float) -> Tensor:
+    """Float64 kernel of a lens out of focus: a disk of ``radius`` pixels, summing to 1.
+
+    A pixel weighs as much of its area as lies in the disk, by 9 x 9 samples; 0 is one tap.
+    """
+    reach = math.ceil(radius - 0.5) if radius > 0.5 else 0
+    side = 2 * reach + 1
+    t = (torch.arange(side * _FINE, dtype=torch.float64) + 0.5) / _FINE - side / 2
+    inside = (t[:, None].square() + t[None, :].square() <= radius**2).double()
+    kernel = inside.reshape(side, _FINE, side, _FINE).sum((1, 3))
+    return kernel / kernel.sum() if bool(kernel.any()) else torch.ones(1, 1, dtype=torch.float64)
+
+
 @dataclass(frozen=True)
 class GaussianBlur(Degradation):
     """Convolution with a Gaussian of ``sigma`` pixels (0 changes nothing), cut at four sigmas."""
@@ -133,6 +155,22 @@ class MotionBlur(Degradation):
 
     def forward(self, x: Tensor, generator: Generator | None) -> Tensor:
         return convolve(x, motion_kernel(self.length, self.angle))
+
+
+@dataclass(frozen=True)
+class DefocusBlur(Degradation):
+    """The lens was out of focus: a point became a disk of ``radius`` pixels. Up to 0.5 changes nothing."""
+
+    radius: float = 3.0
+
+    linear = True
+    differentiable = True
+
+    def __post_init__(self) -> None:
+        check_number(self, "radius", 0, 500)
+
+    def forward(self, x: Tensor, generator: Generator | None) -> Tensor:
+        return convolve(x, defocus_kernel(self.radius))
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,7 +30,7 @@ from typing import Any
 from torch import Generator, Tensor
 
 from retouch.degradations.base import Chain, Degradation, Identity, integer, per_picture, uniform
-from retouch.degradations.blur import GaussianBlur, KernelBlur, MotionBlur, RandomGaussianBlur
+from retouch.degradations.blur import DefocusBlur, GaussianBlur, KernelBlur, MotionBlur, RandomGaussianBlur
 from retouch.degradations.geometry import (
     Crop,
     Flip,
@@ -61,6 +61,7 @@ KINDS: dict[str, type[Degradation]] = {
     "gaussian_blur": GaussianBlur,
     "random_gaussian_blur": RandomGaussianBlur,
     "motion_blur": MotionBlur,
+    "defocus_blur": DefocusBlur,
     "kernel_blur": KernelBlur,
     "downsample": Downsample,
     "lanczos_downsample": LanczosDownsample,

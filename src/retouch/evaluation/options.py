@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from retouch.models.card import Card
 
 
-MENDING = ("restore", "denoise", "dejpeg", "relight")
+MENDING = ("restore", "denoise", "deblur", "dejpeg", "relight")
 """The tasks that mend a damaged picture by itself, without a mask, at its own size."""
 
 _CONDITIONS = ("scale", "sigma", "quality", "recipe")

@@ -86,7 +86,8 @@ def load_weights(path: str | Path, *, architecture: str | None = None) -> Model:
     tensors = read_tensors(path)
     try:
         network_class(card.architecture)
-        network = build(card.architecture, card.arguments)
+        with torch.random.fork_rng(devices=[]):  # its fresh weights are of no use; the caller's random numbers stay
+            network = build(card.architecture, card.arguments)
     except OptionError as error:
         raise RetouchError(f"{path}: {error}") from error
     load_state(network, tensors, f"{path}: not a weight of {card.architecture}")

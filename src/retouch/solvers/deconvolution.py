@@ -1,23 +1,33 @@
-"""Undoing a blur whose kernel is known, or is taken for a Gaussian: Wiener's filter and Richardson-Lucy."""
+"""Undoing a blur whose kernel is known: Wiener's filter, Richardson-Lucy, and a denoiser as prior (plug and play).
+
+A blurred picture's border mixes in what lies beyond it, and a Fourier transform takes its ends for neighbours. Both are
+met alike: what is looked for is larger than what was seen, by as much as the kernel reaches, and only the blur of its
+middle has to agree with the picture (Almeida and Figueiredo, "Deconvolving Images with Unknown Boundaries Using the
+Alternating Direction Method of Multipliers", IEEE TIP 2013). Whatever was beyond the border, mirrored or not, fits.
+"""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from retouch.degradations.base import Degradation
-from retouch.degradations.blur import KernelBlur, gaussian_line
+from retouch.degradations.blur import KernelBlur, mirror_index
 from retouch.image.errors import OptionError
 from retouch.image.image import Image
+from retouch.solvers.noise_level import estimate_sigma
 from retouch.solvers.steps import Listener, Solution, Step
-from retouch.solvers.windows import clip_in_place
 
-_TRIED = 25
-_TINY = 1e-6
+_TINY = 1e-8
+_LEAST_SIGMA = 0.5  # on 0..255: what rounding to 8 bits leaves, and a kernel that is not quite right
+
+Denoiser = Callable[[Tensor, float], Tensor]
+"""``(C, H, W)`` in about [0, 1] and the sigma of its noise on the 0..255 scale -> the same without noise."""
 
 
 def check_kernel(kernel: Tensor) -> Tensor:
@@ -30,94 +40,146 @@ def check_kernel(kernel: Tensor) -> Tensor:
     return made / made.sum()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wiener:
-    """The linear filter between undoing the blur and leaving the noise: Wiener 1949, with Laplace's operator as prior.
+class Canvas:
+    """The blur of a picture that goes on beyond what was seen of it, and its least squares.
 
-    Minimises ``|H x - y|^2 + r |L x|^2``, H the blur and L the Laplacian, both with mirrored borders: there the usual
-    division of Fourier transforms rings, so that it is only the preconditioner of conjugate gradients here.
-    ``kernel``: see ``check_kernel``. ``strength``: r; None takes the one that generalised cross-validation finds best
-    (Golub, Heath, Wahba 1979), for all channels together, away from the borders. ``iterations``: of the conjugate
-    gradients.
+    ``kernel``: see ``check_kernel``; its origin is its pixel ``side // 2``. ``height``, ``width``: of what was seen.
+    Pictures on the canvas are float32 ``(C, H, W)`` with the seen part at ``crop``.
     """
 
-    kernel: Tensor
-    strength: float | None = None
-    iterations: int = 15
+    def __init__(self, kernel: Tensor, height: int, width: int) -> None:
+        from scipy.fft import next_fast_len
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "kernel", check_kernel(self.kernel))
-        if self.strength is not None and not (self.strength > 0 and math.isfinite(self.strength)):
-            raise OptionError(f"strength must be above 0, not {self.strength}")
-        if self.iterations < 1:
-            raise OptionError(f"iterations must be at least 1, not {self.iterations}")
+        rows, columns = kernel.shape
+        self.seen = height, width
+        wanted = max(3, height + rows - 1), max(3, width + columns - 1)  # Laplace's operator has three pixels
+        self.size = next_fast_len(wanted[0], real=True), next_fast_len(wanted[1], real=True)
+        # the picture reaches as far before its first pixel as the kernel does behind its origin
+        top, left = (rows - 1) // 2, (columns - 1) // 2
+        self.crop = (..., slice(top, top + height), slice(left, left + width))
+        self._corner = top, left
+        self._transfer = _transform(kernel, self.size)
+        self._mask = torch.zeros(self.size)
+        self._mask[self.crop] = 1
+        laplace = torch.tensor([[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]])
+        self.roughness = _transform(laplace, self.size).real
+        """``(H, W / 2 + 1)``, the squared response of the gradient: a prior for ``solve``."""
+
+    def extended(self, seen: Tensor) -> Tensor:
+        """``(C, height, width)`` on the canvas, gone on as its mirror image."""
+        rows, columns = (
+            mirror_index(-before, size - before, length)
+            for before, size, length in zip(self._corner, self.size, self.seen, strict=True)
+        )
+        return seen.index_select(-2, rows).index_select(-1, columns)
+
+    def blurred(self, x: Tensor) -> Tensor:
+        """What is seen of the canvas ``x``."""
+        seen: Tensor = self._filtered(x, self._transfer)[self.crop]
+        return seen
+
+    def adjoint(self, seen: Tensor) -> Tensor:
+        """The adjoint of ``blurred``."""
+        placed = seen.new_zeros(*seen.shape[:-2], *self.size)
+        placed[self.crop] = seen
+        return self._filtered(placed, self._transfer.conj())
 
     def solve(
-        self, measurement: Image, degradation: Degradation | None = None, *, on_step: Listener | None = None
-    ) -> Solution:
-        """Sharpen ``measurement`` as a whole; a listener that returns False gets the picture as it stands."""
-        seen = measurement.pixels[None].double()
-        size = (seen.shape[2], seen.shape[3])
-        blur, laplace = KernelBlur(self.kernel), KernelBlur(_LAPLACE)
-        power, steep = _transfer(self.kernel, size).abs().square(), _transfer(_LAPLACE, size).abs().square()
-        strength = self.strength if self.strength is not None else _by_validation(seen, power, steep)
-        divisor = (power + strength * steep).clamp(min=_TINY)
+        self, seen: Tensor, prior: Tensor, weight: float, start: Tensor, iterations: int, centre: Tensor | None = None
+    ) -> Tensor:
+        """The ``x`` of least ``|blurred(x) - seen|^2 + weight <x - centre, P (x - centre)>``, by conjugate gradients.
+
+        ``prior``: the response of P, ``(H, W / 2 + 1)`` or a scalar; ``centre``: None for 0; ``start``: where to begin.
+        The division of Fourier transforms, which solves the same on a ring, is the preconditioner.
+        """
+        inverse = 1 / (self._transfer.abs().square() + weight * prior + _TINY)
 
         def normal(x: Tensor) -> Tensor:
-            return _adjoint(blur, blur(x)) + strength * _adjoint(laplace, laplace(x))
+            made = self._filtered(self._mask * self._filtered(x, self._transfer), self._transfer.conj())
+            return made + weight * self._filtered(x, prior)
 
-        def nearly_inverse(x: Tensor) -> Tensor:
-            return torch.fft.irfft2(torch.fft.rfft2(x) / divisor, s=size)
-
-        x = seen.clone()
-        residual = _adjoint(blur, seen) - normal(x)
-        direction = after = nearly_inverse(residual)
+        wanted = self.adjoint(seen)
+        if centre is not None:
+            wanted = wanted + weight * self._filtered(centre, prior)
+        x = start
+        residual = wanted - normal(x)
+        direction = after = self._filtered(residual, inverse)
         product = (residual * after).sum()
-        began, done = time.monotonic(), 0
-        for done in range(1, self.iterations + 1):
+        for _ in range(iterations):
             image = normal(direction)
             step = product / (direction * image).sum().clamp(min=1e-30)
             x = x + step * direction
             residual = residual - step * image
-            after = nearly_inverse(residual)
+            after = self._filtered(residual, inverse)
             product, before = (residual * after).sum(), product
             direction = after + product / before.clamp(min=1e-30) * direction
-            left = (time.monotonic() - began) / done * (self.iterations - done)
-            if on_step is not None and on_step(Step(done, self.iterations, left)) is False:
-                break
-        made = measurement.with_pixels(clip_in_place(x[0].float().contiguous()))
-        return Solution(made, done, "steps" if done == self.iterations else "cancelled")
+        return x
+
+    def _filtered(self, x: Tensor, response: Tensor) -> Tensor:
+        made: Tensor = torch.fft.irfft2(torch.fft.rfft2(x) * response, s=self.size)
+        return made
 
 
-_LAPLACE = torch.tensor([[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]], dtype=torch.float64)
-
-
-def _transfer(kernel: Tensor, size: tuple[int, int]) -> Tensor:
-    """The transform of a kernel whose origin is its pixel ``side // 2``, wrapped around."""
+def _transform(kernel: Tensor, size: tuple[int, int]) -> Tensor:
+    """complex64 transform of a kernel whose origin is its pixel ``side // 2``, on a ring of this size."""
     rows, columns = kernel.shape
-    plane = torch.zeros(size, dtype=torch.float64)
-    for row in range(rows):  # kernels may be larger than the picture
-        for column in range(columns):
-            plane[(row - rows // 2) % size[0], (column - columns // 2) % size[1]] += kernel[row, column]
-    return torch.fft.rfft2(plane)
+    plane = torch.zeros(size)
+    plane[:rows, :columns] = kernel.float()
+    made: Tensor = torch.fft.rfft2(plane.roll((-(rows // 2), -(columns // 2)), (0, 1)))
+    return made
 
 
-def _by_validation(seen: Tensor, power: Tensor, steep: Tensor) -> float:
-    """The strength with the least generalised cross-validation score, of a grid from 1e-8 to 1.
+def noise_of(measurement: Image, sigma: float | None) -> float:
+    """``sigma``, or the noise found in ``measurement``, on the 0..255 scale; at least what rounding leaves.
 
-    Of the picture under a window that falls to 0 at the borders, which the transform joins.
+    A blur correlates no noise that came after it, so that the usual estimate holds.
     """
-    lines = [torch.hann_window(length, periodic=False, dtype=torch.float64) for length in seen.shape[2:]]
-    window = torch.outer(lines[0], lines[1])
-    mean = (seen * window).sum((2, 3), keepdim=True) / window.sum().clamp(min=_TINY)
-    energy = torch.fft.rfft2((seen - mean) * window).abs().square().sum((0, 1))
-    best, least = 1e-3, math.inf
-    for strength in torch.logspace(-8, 0, _TRIED, dtype=torch.float64).tolist():
-        left = strength * steep / (power + strength * steep).clamp(min=1e-12)  # of the picture's spectrum
-        score = float((left.square() * energy).sum()) / max(float(left.mean()), 1e-12) ** 2
-        if score < least:
-            best, least = strength, score
-    return best
+    return max(_LEAST_SIGMA, estimate_sigma(measurement) if sigma is None else sigma)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wiener:
+    """The linear filter between undoing the blur and leaving the noise (Wiener 1949), for pictures as smooth as this.
+
+    Minimises ``|blurred(x) - y|^2 + r |gradient x|^2``, r the noise's variance by that of the picture's gradient, which
+    is Wiener's filter for a spectrum that falls with the square of the frequency, as those of photographs do.
+    ``kernel``: see ``check_kernel``. ``sigma``: of the noise, 0..255, None finds it. ``strength``: factor on r; more is
+    smoother. ``iterations``: of the conjugate gradients.
+    """
+
+    kernel: Tensor
+    sigma: float | None = None
+    strength: float = 1.0
+    iterations: int = 20
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kernel", check_kernel(self.kernel))
+        _at_least_one(self.iterations)
+        if not (self.strength > 0 and math.isfinite(self.strength)):
+            raise OptionError(f"strength must be above 0, not {self.strength}")
+
+    def solve(
+        self, measurement: Image, degradation: Degradation | None = None, *, on_step: Listener | None = None
+    ) -> Solution:
+        """Sharpen ``measurement`` in one piece: some 200 bytes a pixel and channel."""
+        seen = measurement.pixels
+        canvas = Canvas(self.kernel, *seen.shape[1:])
+        weight = self.strength * _ratio(seen, noise_of(measurement, self.sigma))
+        x = canvas.solve(seen, canvas.roughness, weight, canvas.extended(seen), self.iterations)
+        if on_step is not None:
+            on_step(Step(1, 1, 0.0))
+        return Solution(measurement.with_pixels(x[canvas.crop]), self.iterations, "steps")
+
+
+def _ratio(seen: Tensor, sigma: float) -> float:
+    """Variance of the noise by that of the gradient."""
+    steep = sum(float(seen.diff(dim=axis).square().mean()) for axis in (1, 2) if seen.shape[axis] > 1)
+    return (sigma / 255) ** 2 / max(steep, 1e-6)
+
+
+def _at_least_one(iterations: int) -> None:
+    if iterations < 1:
+        raise OptionError(f"iterations must be at least 1, not {iterations}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +187,7 @@ class RichardsonLucy:
     """Multiplied again and again by how far its blur is from what was seen: Richardson 1972, Lucy 1974.
 
     ``kernel``: see ``check_kernel``. ``iterations``: the more, the sharper, and the more of the noise; 30 suit 8 bits
-    without noise. Never negative; keeps the mean. The border goes on as its mirror image, as it does where
-    ``degradations.blur`` blurs.
+    without noise. Never negative.
     """
 
     kernel: Tensor
@@ -134,37 +195,78 @@ class RichardsonLucy:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kernel", check_kernel(self.kernel))
-        if self.iterations < 1:
-            raise OptionError(f"iterations must be at least 1, not {self.iterations}")
+        _at_least_one(self.iterations)
 
     def solve(
         self, measurement: Image, degradation: Degradation | None = None, *, on_step: Listener | None = None
     ) -> Solution:
         """Sharpen ``measurement``; a listener that returns False gets the picture as it stands."""
-        seen = measurement.pixels[None].clamp(min=0)
-        blur = KernelBlur(self.kernel)
-        x = seen.clone()
-        began = time.monotonic()
-        done = 0
-        for index in range(1, self.iterations + 1):
-            x = x * _adjoint(blur, seen / blur(x).clamp(min=_TINY)) / _adjoint(blur, torch.ones_like(x))
-            done = index
-            left = (time.monotonic() - began) / index * (self.iterations - index)
-            if on_step is not None and on_step(Step(index, self.iterations, left)) is False:
+        seen = measurement.pixels.clamp(min=0)
+        canvas = Canvas(self.kernel, *seen.shape[1:])
+        reached = canvas.adjoint(torch.ones_like(seen[:1])).clamp(min=1e-3)
+        x = canvas.extended(seen)
+        began, done = time.monotonic(), 0
+        for done in range(1, self.iterations + 1):
+            x = x * canvas.adjoint(seen / canvas.blurred(x).clamp(min=1e-4)).clamp(min=0) / reached
+            left = (time.monotonic() - began) / done * (self.iterations - done)
+            if on_step is not None and on_step(Step(done, self.iterations, left)) is False:
                 break
-        made = measurement.with_pixels(clip_in_place(x[0].contiguous()))
+        made = measurement.with_pixels(x[canvas.crop])
         return Solution(made, done, "steps" if done == self.iterations else "cancelled")
 
 
-def _adjoint(blur: KernelBlur, x: Tensor) -> Tensor:
-    with torch.enable_grad():
-        given = torch.zeros_like(x).requires_grad_()
-        (made,) = torch.autograd.grad(blur(given), given, x)
-    result: Tensor = made
-    return result
+@dataclass(frozen=True, kw_only=True)
+class PlugAndPlay:
+    """Between agreeing with the picture and what a trained denoiser makes of it, in turns, the noise falling.
+
+    Zhang, Li, Zuo, Zhang, Van Gool, Timofte, "Plug-and-Play Image Restoration with Deep Denoiser Prior", IEEE TPAMI
+    2021 (DPIR), section 4: half-quadratic splitting, the denoiser's sigma falling from 49 to that of the noise in equal
+    ratios, weights ``0.23 (sigma / sigma_k)^2``. ``denoise``: the denoiser. ``kernel``: see ``check_kernel``.
+    ``sigma``: of the picture's noise, 0..255, None finds it. ``iterations``: 8, as there.
+
+    It departs where the paper divides Fourier transforms, which needs a picture on a ring: see ``Canvas``.
+    """
+
+    kernel: Tensor
+    denoise: Denoiser
+    sigma: float | None = None
+    iterations: int = 8
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kernel", check_kernel(self.kernel))
+        _at_least_one(self.iterations)
+
+    def solve(
+        self, measurement: Image, degradation: Degradation | None = None, *, on_step: Listener | None = None
+    ) -> Solution:
+        """Sharpen ``measurement`` in one piece; a listener that returns False gets the picture as it stands.
+
+        Some 300 bytes a pixel and channel, and what the denoiser needs; as long as ``iterations`` runs of it.
+        """
+        seen = measurement.pixels
+        canvas = Canvas(self.kernel, *seen.shape[1:])
+        sigma = noise_of(measurement, self.sigma)
+        last = max(sigma, _LAST)
+        levels = torch.logspace(math.log10(max(_FIRST, last)), math.log10(last), self.iterations).tolist()
+        x = canvas.solve(seen, canvas.roughness, _ratio(seen, sigma), canvas.extended(seen), _WARM)
+        clean = x
+        began, done = time.monotonic(), 0
+        for done, level in enumerate(levels, 1):
+            x = canvas.solve(seen, torch.ones(()), _BALANCE * (sigma / level) ** 2, x, _TURN, clean)
+            clean = self.denoise(x.clamp(-0.2, 1.2), level).clamp(0, 1)
+            left = (time.monotonic() - began) / done * (self.iterations - done)
+            preview = measurement.with_pixels(clean[canvas.crop]) if on_step is not None else None
+            if on_step is not None and on_step(Step(done, self.iterations, left, preview=preview)) is False:
+                break
+        made = measurement.with_pixels(clean[canvas.crop])
+        return Solution(made, done, "steps" if done == self.iterations else "cancelled")
 
 
-def gaussian_kernel(sigma: float) -> Tensor:
-    """Float64 ``(h, w)`` samples of a Gaussian of ``sigma`` pixels out to four of them."""
-    line = gaussian_line(sigma)
-    return torch.outer(line, line)
+_FIRST, _LAST = 49.0, 1.5  # of the denoiser's levels
+_BALANCE = 0.23
+_WARM, _TURN = 20, 6  # conjugate gradients: before the first turn, and in each
+
+
+def blur_of(kernel: Tensor) -> KernelBlur:
+    """The degradation of a kernel, for solvers that take one; differentiable and linear."""
+    return KernelBlur(check_kernel(kernel))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from retouch.degradations.base import Degradation, Identity
+from retouch.degradations.blur import KernelBlur
 from retouch.degradations.mask import FixedMask
 from retouch.image.errors import OptionError, unknown
 from retouch.image.image import Image
@@ -138,6 +139,8 @@ class DeepPrior:
             digest.update(estimate.numpy().tobytes())
         if isinstance(degradation, FixedMask):
             digest.update(degradation.mask.cpu().numpy().tobytes())
+        if isinstance(degradation, KernelBlur):
+            digest.update(torch.as_tensor(degradation.kernel).numpy().tobytes())
         return f"{digest.hexdigest()} {degradation.scale} {preset} {self.seed} {precision}"
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from retouch.tasks.base import Task
 from retouch.tasks.colorize import COLORIZE
+from retouch.tasks.deblur import DEBLUR
 from retouch.tasks.degrade import DEGRADE
 from retouch.tasks.dejpeg import DEJPEG
 from retouch.tasks.denoise import DENOISE
 from retouch.tasks.inpaint import INPAINT
 from retouch.tasks.relight import RELIGHT
 from retouch.tasks.restore import RESTORE
+from retouch.tasks.translate import TRANSLATE
 from retouch.tasks.upscale import UPSCALE
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (RESTORE, DENOISE, INPAINT, UPSCALE, DEJPEG, COLORIZE, RELIGHT, DEGRADE)
+    task.name: task
+    for task in (RESTORE, DENOISE, DEBLUR, INPAINT, UPSCALE, DEJPEG, COLORIZE, TRANSLATE, RELIGHT, DEGRADE)
 }
 """Every task by name, in the order in which people see them."""

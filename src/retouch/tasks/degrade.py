@@ -27,6 +27,9 @@ class DegradeOptions(TaskOptions):
     )
     blur: float | None = option(None, "Gaussian blur of this sigma, in pixels", minimum=0, maximum=64, metavar="S")
     motion: float | None = option(None, "motion blur over so many pixels", minimum=1, maximum=256, metavar="N")
+    defocus: float | None = option(
+        None, "a lens out of focus: a disk of this radius, in pixels", minimum=0, maximum=128, metavar="R"
+    )
     scale_down: int | None = option(None, "make it so many times smaller (bicubic)", minimum=2, maximum=64, metavar="N")
     noise: float | None = option(
         None, "Gaussian noise of this sigma, on the 0..255 scale", minimum=0, maximum=1000, metavar="N"
@@ -67,16 +70,16 @@ class DegradeOptions(TaskOptions):
         return tuple(make(value) for make, value in made if value is not None)
 
 
-_DIRECT = ("blur", "motion", "scale_down", "poisson", "noise", "salt_pepper", "jpeg")
+_DIRECT = ("blur", "motion", "defocus", "scale_down", "poisson", "noise", "salt_pepper", "jpeg")
 
 
 def _makers() -> dict[str, Any]:
-    from retouch.degradations.blur import GaussianBlur, MotionBlur
+    from retouch.degradations.blur import DefocusBlur, GaussianBlur, MotionBlur
     from retouch.degradations.jpeg import Jpeg
     from retouch.degradations.noise import GaussianNoise, PoissonNoise, SaltAndPepper
     from retouch.degradations.resample import Downsample
 
-    kinds = (GaussianBlur, MotionBlur, Downsample, PoissonNoise, GaussianNoise, SaltAndPepper, Jpeg)
+    kinds = (GaussianBlur, MotionBlur, DefocusBlur, Downsample, PoissonNoise, GaussianNoise, SaltAndPepper, Jpeg)
     return dict(zip(_DIRECT, kinds, strict=True))
 
 

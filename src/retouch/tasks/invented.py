@@ -251,6 +251,16 @@ def _of_dejpeg(image: Image, result: Image, options: Any) -> Tensor:
     return beyond_interval(image.pixels, result.pixels, luma, chroma, halved or across)
 
 
+def _of_deblur(image: Image, result: Image, options: Any) -> Tensor:
+    """The result blurred again is not the input."""
+    from retouch.degradations.blur import convolve
+    from retouch.tasks.deblur import kernel_of
+
+    kernel = kernel_of(image, options)
+    again = result.pixels if kernel is None else convolve(result.pixels[None], kernel)[0]
+    return (again - image.pixels).abs_().amax(0, keepdim=True) * 255
+
+
 def _of_inpaint(image: Image, result: Image, options: Any) -> Tensor:
     """Everything inside the mask is made up, whatever it looks like; outside, what changed."""
     import torch
@@ -271,6 +281,7 @@ def _of_colorize(image: Image, result: Image, options: Any) -> Tensor:
 
 FACTS: dict[str, Facts] = {
     "denoise": Facts(_of_denoise, _FOUR, "what was taken out is not only noise"),
+    "deblur": Facts(_of_deblur, _FOUR, "blurred again it differs from the input"),
     "restore": Facts(_of_denoise, _FOUR, "changed by more than noise explains"),
     "inpaint": Facts(_of_inpaint, _FOUR, "filled"),
     "upscale": Facts(_of_upscale, _FOUR, "made small again it differs from the input"),
