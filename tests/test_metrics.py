@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.linalg
 import skimage.color
 import skimage.data
 import torch
@@ -22,7 +23,7 @@ from retouch.image.color import grey, luma
 from retouch.image.files import open_image
 from retouch.image.image import Image
 from retouch.image.resize import bicubic, resize
-from retouch.metrics import chroma_error, colourfulness, psnr, ssim
+from retouch.metrics import Moments, chroma_error, colourfulness, frechet_distance, psnr, ssim
 
 
 def _there_and_back(x: Tensor, scale: int) -> Tensor:
@@ -262,3 +263,39 @@ def test_colour_metrics_do_not_depend_on_strips(seed: int) -> None:
         assert (chroma_error(first, second), colourfulness(first)) == pytest.approx(whole, rel=1e-9)
     finally:
         metrics._STRIP_PIXELS = before
+
+
+def _normal(size: int, seed: int) -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(seed)
+    factor = torch.randn(size, size, generator=draw, dtype=torch.float64)
+    return torch.randn(size, generator=draw, dtype=torch.float64), factor @ factor.T
+
+
+def test_frechet_distance_in_closed_forms() -> None:
+    mean, covariance = _normal(6, 0)
+    assert frechet_distance(mean, covariance, mean, covariance) == pytest.approx(0, abs=1e-9)
+    shift = torch.tensor([1.0, -2, 0, 0, 0, 0.5])
+    assert frechet_distance(mean, covariance, mean + shift, covariance) == pytest.approx(1 + 4 + 0.25)
+    first, second = torch.tensor([4.0, 9, 0, 1, 0, 25]), torch.tensor([1.0, 16, 4, 1, 0, 0])
+    # diagonal: the sum of the squared differences of the standard deviations, singular ones too
+    assert frechet_distance(mean, first.diag(), mean, second.diag()) == pytest.approx(1 + 1 + 4 + 0 + 0 + 25)
+    # a multiple: (1 - sqrt 4)^2 tr C
+    assert frechet_distance(mean, covariance, mean, 4 * covariance) == pytest.approx(float(covariance.trace()))
+
+
+def test_frechet_distance_is_that_of_scipy_s_root() -> None:
+    (mean, covariance), (other, second) = _normal(8, 1), _normal(8, 2)
+    root = scipy.linalg.sqrtm((covariance @ second).numpy()).real
+    expected = float((mean - other).square().sum() + (covariance + second).trace()) - 2 * float(np.trace(root))
+    assert frechet_distance(mean, covariance, other, second) == pytest.approx(expected)
+    assert frechet_distance(other, second, mean, covariance) == pytest.approx(expected)
+
+
+def test_moments_are_those_of_all_portions() -> None:
+    vectors = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)) + 3
+    moments = Moments(4)
+    for portion in vectors.split(17):
+        moments.add(portion)
+    assert moments.count == 50
+    assert torch.allclose(moments.mean, vectors.double().mean(0))
+    assert torch.allclose(moments.covariance, vectors.double().T.cov())

@@ -1,4 +1,4 @@
-"""PSNR and SSIM, with the convention in the signature; LPIPS; colour.
+"""PSNR and SSIM, with the convention in the signature; LPIPS; colour; the Fréchet distance of two sets.
 
 Tables of super-resolution papers are made by ``channel="y", quantize=True, shave=scale``; those of denoising papers by
 the defaults, on values in [0, 1] without rounding.
@@ -196,6 +196,53 @@ def colourfulness(a: Image | Tensor) -> float:
     mean = sums / count
     variance = (squares / count - mean.square()).clamp(min=0)
     return float(variance.sum().sqrt() + 0.3 * mean.square().sum().sqrt())
+
+
+class Moments:
+    """Mean and covariance of vectors that come in portions, in float64. ``size``: numbers in a vector."""
+
+    def __init__(self, size: int) -> None:
+        self.count = 0
+        self._sum = torch.zeros(size, dtype=torch.float64)
+        self._products = torch.zeros(size, size, dtype=torch.float64)
+
+    def add(self, vectors: Tensor) -> None:
+        """Count in ``(N, size)``."""
+        x = vectors.detach().cpu().double()
+        self.count += len(x)
+        self._sum += x.sum(0)
+        self._products += x.T @ x
+
+    @property
+    def mean(self) -> Tensor:
+        """``(size,)``; NaN before the first vector."""
+        return self._sum / self.count
+
+    @property
+    def covariance(self) -> Tensor:
+        """``(size, size)``, divided by the count less one; not finite before the second vector."""
+        return (self._products - self.count * torch.outer(self.mean, self.mean)) / (self.count - 1)
+
+
+def frechet_distance(mean_a: Tensor, covariance_a: Tensor, mean_b: Tensor, covariance_b: Tensor) -> float:
+    """How far two normal distributions are apart, squared: 0 for equal ones.
+
+    ``|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2))`` (Dowson, Landau, "The Fréchet Distance between Multivariate
+    Normal Distributions", Journal of Multivariate Analysis 1982), by which Heusel et al., "GANs Trained by a Two
+    Time-Scale Update Rule Converge to a Local Nash Equilibrium", NeurIPS 2017, compare the features of two sets of
+    pictures. Such distances compare only where the network, its layer and the number of vectors are the same.
+
+    Means ``(N,)``, covariances ``(N, N)``, as of ``Moments``; computed in float64. The trace of the root comes from the
+    eigenvalues of the symmetric ``C_a^(1/2) C_b C_a^(1/2)``, which are real and not below 0, also where covariances are
+    singular.
+    """
+    mean_a, covariance_a, mean_b, covariance_b = (x.double() for x in (mean_a, covariance_a, mean_b, covariance_b))
+    values, vectors = torch.linalg.eigh(covariance_a)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    product = root @ covariance_b @ root
+    crossed = torch.linalg.eigvalsh((product + product.T) / 2).clamp(min=0).sqrt().sum()
+    apart = (mean_a - mean_b).square().sum() + covariance_a.trace() + covariance_b.trace() - 2 * crossed
+    return max(0.0, float(apart))
 
 
 def _colour(picture: Image | Tensor) -> Tensor:

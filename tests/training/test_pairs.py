@@ -211,7 +211,9 @@ def test_a_cycle_leaves_two_weights_and_goes_on_after_a_stop(
     for name in ("tiny", "tiny-back"):
         whole, parts = (tmp_path / folder / f"{name}.safetensors" for folder in ("whole", "parts"))
         assert checksum(read_tensors(whole)) == checksum(read_tensors(parts))
-        assert load_weights(whole).card.name == name
+        card = load_weights(whole).card
+        assert card.name == name
+        assert card.recipe["data"]["swap"] is (name == "tiny-back")  # it goes the other way
     logs = [(tmp_path / folder / "log.csv").read_text().splitlines() for folder in ("whole", "parts")]
     assert [line.split(",")[:-1] for line in logs[0]] == [line.split(",")[:-1] for line in logs[1]]
     assert {"round_trip", "identity", "critic.loss"} <= set(logs[0][0].split(","))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from retouch.app.arguments import parse
 from retouch.app.progress import Reporter
@@ -38,6 +38,14 @@ class OutputOptions(Options):
     colorize: bool = option(
         False, "how near the colours come that NAME gives to the grey versions: the error in CIE ab, and colourfulness"
     )
+    pairs: bool = option(
+        False,
+        "DIR holds pairs side by side: how near the weight NAME, or 'input', comes to one half from the other, in the "
+        "direction of its card",
+    )
+    labels: Literal["facades"] | None = option(
+        None, "with --pairs: what should come out are label maps in these colours, and is measured as such"
+    )
     quiet: bool = option(False, "print the means only")
     debug: bool = option(False, "show where in the program an error arose")
 
@@ -60,6 +68,12 @@ def run(words: list[str]) -> int:
     )
     options = EvaluateOptions(**values[EvaluateOptions])
     outputs = OutputOptions(**values[OutputOptions])
+    if outputs.labels is not None and not outputs.pairs:
+        raise OptionError("--labels belongs to --pairs")
+    if outputs.colorize and outputs.pairs:
+        raise OptionError("evaluate: give one of --colorize and --pairs")
+    if outputs.pairs:
+        return _run_pairs(values["inputs"], options, outputs)
     if outputs.colorize:
         return _run_colorize(values["inputs"], options, outputs)
     if values["inputs"] == "catalogue":
@@ -130,22 +144,29 @@ def _to_record(name: str, options: EvaluateOptions, data: Path) -> Path:
     return path
 
 
-def _run_colorize(name: str, options: EvaluateOptions, outputs: OutputOptions) -> int:
-    """A line a picture, then the means."""
-    from retouch.evaluation.colour import ColourOutcome, evaluate_colours
-    from retouch.image.files import check_writable, save
-    from retouch.image.sheet import sheet
+def _check(flag: str, options: EvaluateOptions, outputs: OutputOptions) -> None:
+    """Hold the options to what ``flag`` takes, and see that the outputs can be written."""
+    from retouch.image.files import check_writable
 
     if options.conditioned:
-        raise OptionError("evaluate --colorize: without --scale, --sigma, --quality and --recipe")
+        raise OptionError(f"evaluate {flag}: without --scale, --sigma, --quality and --recipe")
     if outputs.resume or outputs.markdown is not None:
-        raise OptionError("evaluate --colorize: takes no --resume or --markdown")
+        raise OptionError(f"evaluate {flag}: takes no --resume or --markdown")
     if outputs.json is not None and not outputs.json.parent.is_dir():
         raise OptionError(f"--json {outputs.json}: there is no folder {outputs.json.parent}")
     if outputs.sheet is not None:
         check_writable(outputs.sheet)
     if outputs.save is not None:
         outputs.save.mkdir(parents=True, exist_ok=True)
+
+
+def _run_colorize(name: str, options: EvaluateOptions, outputs: OutputOptions) -> int:
+    """A line a picture, then the means."""
+    from retouch.evaluation.colour import ColourOutcome, evaluate_colours
+    from retouch.image.files import save
+    from retouch.image.sheet import sheet
+
+    _check("--colorize", options, outputs)
     recorded = _to_record(name, options, outputs.data) if outputs.record else None
     shown: list[ColourOutcome] = []
     report = None
@@ -177,12 +198,56 @@ def _run_colorize(name: str, options: EvaluateOptions, outputs: OutputOptions) -
     return 0
 
 
+def _run_pairs(name: str, options: EvaluateOptions, outputs: OutputOptions) -> int:
+    """A line a picture, then the means."""
+    from retouch.evaluation.translation import TranslationOutcome, evaluate_translation
+    from retouch.image.files import save
+    from retouch.image.sheet import sheet
+
+    for flag in ("crop", "grey", "blind", "lpips"):
+        if getattr(options, flag):
+            raise OptionError(f"evaluate --pairs: takes no --{flag}")
+    _check("--pairs", options, outputs)
+    recorded = _to_record(name, options, outputs.data) if outputs.record else None
+    shown: list[TranslationOutcome] = []
+    report = None
+    with Reporter(1, quiet=outputs.quiet) as reporter:
+        reporter.start(f"evaluate {name}")
+        for report, outcome in evaluate_translation(name, outputs.data, options, outputs.labels):
+            reporter.say(outcome.score.row(max(len(known.name) for known in report.images)))
+            if outputs.save is not None:
+                save(outcome.result, outputs.save / f"{Path(outcome.score.name).stem}.png")
+            if outputs.sheet is not None and len(shown) < _SHEET_ROWS:
+                shown.append(outcome)
+            if outputs.json is not None:
+                report.write(outputs.json)
+    assert report is not None
+    if outputs.sheet is not None:
+        rows = [[one.source, one.result, one.target] for one in shown]
+        scores = [one.score for one in shown]
+        captions = [
+            ["", f"L1 {s.l1:.3f}" if s.accuracy is None else f"accuracy {s.accuracy:.3f}, L1 {s.l1:.3f}", ""]
+            for s in scores
+        ]
+        drawn = sheet(
+            rows, column_titles=["input", name, "target"], row_titles=[s.name for s in scores], captions=captions,
+            cell=_SHEET_SIDE,
+        )  # fmt: skip
+        save(drawn, outputs.sheet)
+    if recorded is not None:
+        from retouch.evaluation.whole import record
+
+        record(recorded, report)
+    print(report.row("mean", 4))
+    return 0
+
+
 def _run_catalogue(options: EvaluateOptions, outputs: OutputOptions) -> int:
     """Every weight on every data set; a line each, then the table."""
     import json
 
     from retouch.evaluation.colour import ColourReport
-    from retouch.evaluation.report import row
+    from retouch.evaluation.report import Report, row
     from retouch.evaluation.table import put_into, table
     from retouch.evaluation.whole import Round, evaluate_all, record, with_report
     from retouch.models import catalogue
@@ -206,7 +271,10 @@ def _run_catalogue(options: EvaluateOptions, outputs: OutputOptions) -> int:
         found = evaluate_all(outputs.data, options, on_round=begin, on_missing=reporter.say, on_step=reporter.listener)
         for one, report in found:
             name = f"{one.card.name} {one.dataset} {next(iter(one.condition.values()))}"
-            reporter.say(report.mean.row(4) if isinstance(report, ColourReport) else row(name, report, 32))
+            if isinstance(report, Report):
+                reporter.say(row(name, report, 32))
+            else:
+                reporter.say(report.mean.row(4) if isinstance(report, ColourReport) else report.row(one.card.name, 32))
             reports.append(json.loads(report.to_json()))
             if outputs.record:
                 cards[one.path] = record(one.path, report)

@@ -144,7 +144,7 @@ def _print_table(found: list[Entry]) -> None:
         print("No weights here.")
         return
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
-    for title, right in (("name", 0), ("tasks", 0), ("for", 0), ("parameters", 1), ("size", 1), ("PSNR", 0)):
+    for title, right in (("name", 0), ("tasks", 0), ("for", 0), ("parameters", 1), ("size", 1), ("measured", 0)):
         table.add_column(title, justify="right" if right else "left", no_wrap=title == "name")
     table.add_column("origin")
     for entry in found:
@@ -179,8 +179,11 @@ def trained_for(card: Card) -> str:
 def _first_row(card: Card) -> str:
     if not card.measured:
         return "not measured"
+    from retouch.evaluation.table import translated
+
     row = card.measured[0]
-    return f"{row.psnr:.2f} dB ({_condition(row)})"
+    first = translated(row) or [f"{row.psnr:.2f} dB"]
+    return f"{first[0]} ({_condition(row)})"
 
 
 def _condition(row: Measured) -> str:
@@ -191,9 +194,12 @@ def _condition(row: Measured) -> str:
 
 
 def _measured(row: Measured) -> str:
+    from retouch.evaluation.table import translated
+
     before = f", {row.input_psnr:.2f} dB before" if row.input_psnr is not None else ""
     name = f"{_condition(row)} "
-    return f"  {name:<20}{row.psnr:6.2f} dB  SSIM {row.ssim:.4f}  ({row.images} pictures{before})"
+    first = "".join(f"{word}  " for word in translated(row))
+    return f"  {name:<20}{first}{row.psnr:6.2f} dB  SSIM {row.ssim:.4f}  ({row.images} pictures{before})"
 
 
 def _bytes(size: int) -> str:

@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retouch.image.atomic import replacing
-from retouch.image.errors import PictureError, RetouchError
+from retouch.evaluation.report import write_report
+from retouch.image.errors import PictureError
 from retouch.models.card import Measured
 
 if TYPE_CHECKING:
@@ -109,12 +109,8 @@ class ColourReport:
         return json.dumps(data, indent=2, allow_nan=False) + "\n"
 
     def write(self, path: Path) -> None:
-        """Write the report as JSON, whole or not at all. Raises ``RetouchError``."""
-        try:
-            with replacing(path) as partial:
-                partial.write_text(self.to_json(), encoding="utf-8")
-        except OSError as error:
-            raise RetouchError(f"{path}: cannot write the report: {error.strerror or error}") from error
+        """Write the report as JSON; see ``report.write_report``."""
+        write_report(path, self.to_json())
 
 
 @dataclass(frozen=True)

@@ -59,17 +59,17 @@ class Report:
     @property
     def psnr(self) -> float:
         """Mean PSNR over the pictures, NaN before the first."""
-        return _mean([score.psnr for score in self.images])
+        return mean([score.psnr for score in self.images])
 
     @property
     def ssim(self) -> float:
         """Mean SSIM over the pictures, NaN before the first."""
-        return _mean([score.ssim for score in self.images])
+        return mean([score.ssim for score in self.images])
 
     @property
     def seconds(self) -> float:
         """Mean seconds a picture."""
-        return _mean([score.seconds for score in self.images])
+        return mean([score.seconds for score in self.images])
 
     @property
     def input_psnr(self) -> float | None:
@@ -103,12 +103,12 @@ class Report:
             "quality": self.quality,
             "recipe": self.recipe,
             "parameters": self.parameters,
-            "psnr": _finite(self.psnr),
-            "ssim": _finite(self.ssim),
+            "psnr": finite(self.psnr),
+            "ssim": finite(self.ssim),
             **_given(self),
-            "seconds": _finite(self.seconds),
+            "seconds": finite(self.seconds),
             "images": [
-                {"name": s.name, "psnr": _finite(s.psnr), "ssim": _finite(s.ssim), **_given(s)}
+                {"name": s.name, "psnr": finite(s.psnr), "ssim": finite(s.ssim), **_given(s)}
                 | {"seconds": round(s.seconds, 4)}
                 for s in self.images
             ],
@@ -118,12 +118,8 @@ class Report:
         return json.dumps(data, indent=2, allow_nan=False) + "\n"
 
     def write(self, path: Path) -> None:
-        """Write the JSON; the file is the old one or the new one, never half of one. Raises ``RetouchError``."""
-        try:
-            with replacing(path) as partial:
-                partial.write_text(self.to_json(), encoding="utf-8")
-        except OSError as error:
-            raise RetouchError(f"{path}: cannot write the report: {error.strerror or error}") from error
+        """Write the JSON; see ``write_report``."""
+        write_report(path, self.to_json())
 
     def take_over(self, path: Path) -> None:
         """Take the scores from an earlier report of the same evaluation; nothing happens if there is no such file.
@@ -156,6 +152,15 @@ _IDENTITY = ("model", "dataset", "scale", "sigma", "quality", "recipe", "protoco
 _MORE = ("input_psnr", "input_ssim", "gain", "lpips", "input_lpips")
 
 
+def write_report(path: Path, text: str) -> None:
+    """Write a report; the file is the old one or the new one, never half of one. Raises ``RetouchError``."""
+    try:
+        with replacing(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RetouchError(f"{path}: cannot write the report: {error.strerror or error}") from error
+
+
 def row(name: str, numbers: Score | Report, width: int) -> str:
     """One line of the table: PSNR, SSIM, what was gained over the damaged picture, LPIPS (and that of the damaged)."""
     words = [f"{name:<{width}}", f"{numbers.psnr:6.2f} dB", f"{numbers.ssim:.4f}"]
@@ -170,19 +175,21 @@ def row(name: str, numbers: Score | Report, width: int) -> str:
 def _given(numbers: Score | Report) -> dict[str, float | None]:
     """The numbers that not every protocol has; null where one is not finite."""
     values = {name: getattr(numbers, name) for name in _MORE}
-    return {name: _finite(value) for name, value in values.items() if value is not None}
+    return {name: finite(value) for name, value in values.items() if value is not None}
 
 
-def _mean(values: list[float]) -> float:
+def mean(values: list[float]) -> float:
+    """The mean, NaN of none."""
     return math.fsum(values) / len(values) if values else math.nan
 
 
 def _mean_of_some(values: list[float | None]) -> float | None:
     given = [value for value in values if value is not None]
-    return _mean(given) if given else None
+    return mean(given) if given else None
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """As JSON holds it: six places, None for what is not finite."""
     return round(value, 6) if math.isfinite(value) else None
 
 

@@ -29,11 +29,26 @@ class Published:
         return f"{self.psnr:.2f}" + (f" / {self.ssim:.4f}" if self.ssim is not None else "")
 
 
+@dataclass(frozen=True)
+class PublishedLabels:
+    """Numbers of a paper for a translation into label maps: those of ``labels.Confusion``."""
+
+    accuracy: float
+    class_accuracy: float
+    iou: float
+
+    def __str__(self) -> str:
+        return f"{self.accuracy:.2f} / {self.class_accuracy:.2f} / {self.iou:.2f}"
+
+
+_LABELS = "labels"  # the condition of such numbers
+
+
 def condition_name(row: Measured) -> str:
-    """'x3', 's25', 'q10', or a recipe's name with the side of the crop, if there was one: 'damage-text (256 px)'."""
+    """'x3', 's25', 'q10', or a recipe's name with the side of the pictures, if it has one: 'damage-text (256 px)'."""
     if row.recipe is not None:
-        crop = row.protocol.get("crop")
-        return row.recipe + (f" ({crop} px)" if crop else "")
+        side = row.protocol.get("crop") or row.protocol.get("side")
+        return row.recipe + (f" ({side} px)" if side else "")
     if row.scale is not None:
         return f"x{row.scale}"
     return f"s{row.sigma:g}" if row.sigma is not None else f"q{row.quality}"
@@ -45,10 +60,27 @@ def _rows() -> dict[str, dict[str, Any]]:
     return {row["family"]: row for row in tomllib.loads(text)["row"]}
 
 
-def published(family: str, dataset: str, condition: str) -> Published | None:
-    """What the paper of ``family`` prints for a data set and condition, None where it prints nothing comparable."""
+def published(family: str, dataset: str, condition: str) -> Published | PublishedLabels | None:
+    """What the paper of ``family`` prints for a data set and condition, None where it prints nothing comparable.
+
+    ``condition``: as of ``condition_name``, or 'labels'.
+    """
     values = _rows().get(family, {}).get(dataset, {}).get(condition)
-    return Published(*values) if values is not None else None
+    if values is None:
+        return None
+    return PublishedLabels(*values) if condition == _LABELS else Published(*values)
+
+
+def translated(row: Measured) -> list[str]:
+    """What counts most of a translation: 'accuracy 0.512', 'class 0.300', 'IoU 0.180', or Fréchet distance and L1.
+
+    Empty for other rows.
+    """
+    if row.accuracy is not None and row.class_accuracy is not None and row.iou is not None:
+        return [f"accuracy {row.accuracy:.3f}", f"class {row.class_accuracy:.3f}", f"IoU {row.iou:.3f}"]
+    if row.frechet is not None and row.l1 is not None:
+        return [f"Fréchet {row.frechet:.1f}", f"L1 {row.l1:.3f}"]
+    return []
 
 
 def sources(families: Sequence[str]) -> list[str]:
@@ -72,8 +104,8 @@ def table(weights: Sequence[tuple[Card, int]]) -> str:
                 f"`{card.name}`",
                 row.dataset,
                 condition,
-                f"**{row.psnr:.2f}** / {row.ssim:.4f}{_perceptual(row.lpips)}{_colour(row.chroma_error)}",
-                published(card.family, row.dataset, condition) or "",
+                _reached(row),
+                published(card.family, row.dataset, _LABELS if row.accuracy is not None else condition) or "",
                 _classical(row),
                 f"{card.parameters:,}",
                 f"{size / 1000:.0f} kB",
@@ -84,6 +116,12 @@ def table(weights: Sequence[tuple[Card, int]]) -> str:
         families.append("bm3d")
     notes = "; ".join(sources(families))
     return "\n".join(lines) + (f"\n\n*Published: {notes}.*" if notes else "") + "\n"
+
+
+def _reached(row: Measured) -> str:
+    if first := translated(row):
+        return f"**{first[0]}** / " + " / ".join(first[1:])
+    return f"**{row.psnr:.2f}** / {row.ssim:.4f}{_perceptual(row.lpips)}{_colour(row.chroma_error)}"
 
 
 def _perceptual(value: float | None) -> str:

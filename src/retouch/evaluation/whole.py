@@ -12,9 +12,11 @@ from retouch.evaluation.colour import ColourReport, evaluate_colours
 from retouch.evaluation.options import EvaluateOptions
 from retouch.evaluation.protocol import run_evaluation
 from retouch.evaluation.report import Report
+from retouch.evaluation.translation import FEATURES, TranslationReport, evaluate_translation, trained_for
 from retouch.image.errors import OptionError, RetouchError
 from retouch.models import catalogue
 from retouch.models.card import Card, Measured
+from retouch.models.features import feature_path
 from retouch.models.header import read_card
 from retouch.solvers.steps import Listener
 
@@ -28,6 +30,11 @@ _DAMAGES = {
 }
 """The damages that restore is measured by, and what of them it has to be asked for."""
 _DAMAGE_CROP = 256
+
+_FACADES = "facades"
+"""The data set of pairs that weights are measured on whose name, or recipe's name, says that they learned from it."""
+
+AnyReport = Report | ColourReport | TranslationReport
 
 _DEPARTURES = {
     "crop": "whole pictures",
@@ -53,7 +60,8 @@ def rounds(names: list[str] | None = None) -> list[Round]:
     """What there is to measure for the weights of the catalogue, or for the named ones, by task and range of the card.
 
     Super-resolution on Set5 and Set14; grey noise on BSD68 and Set12, colour noise on CBSD68; JPEG on classic5;
-    the damages of the test recipes on the middle 256 pixels of CBSD68; the colours of CBSD68.
+    the damages of the test recipes on the middle 256 pixels of CBSD68; the colours of CBSD68; translation of facades,
+    whose label maps are at the right.
     """
     made = []
     for entry in catalogue.entries():
@@ -76,6 +84,9 @@ def rounds(names: list[str] | None = None) -> list[Round]:
                 conditions.append(("cbsd68", {"recipe": damage, "crop": _DAMAGE_CROP, **asked}))
         if "colorize" in card.tasks:
             conditions.append(("cbsd68", {"colorize": True}))
+        if "translate" in card.tasks and _FACADES in f"{card.name} {card.recipe.get('name')}":
+            backwards, _ = trained_for(card)
+            conditions.append((f"{_FACADES}/test", {"labels": None if backwards else _FACADES}))
         made += [Round(card, entry.path, name, condition) for name, condition in conditions]
     return made
 
@@ -87,21 +98,27 @@ def evaluate_all(
     on_round: Callable[[Round], None] | None = None,
     on_missing: Callable[[str], None] | None = None,
     on_step: Listener | None = None,
-) -> Iterator[tuple[Round, Report | ColourReport]]:
-    """Measure every weight on the data sets that are folders of ``data``; the reports as they are done.
+) -> Iterator[tuple[Round, AnyReport]]:
+    """Measure every weight on the data sets found in ``data``, or in a folder there; the reports as they are done.
 
-    ``options``: device, seed, tile and lpips are taken from it. ``on_missing`` hears each data set that is not
-    there, once. Raises ``RetouchError`` where there is nothing to measure, ``OptionError`` as ``check_as_published``.
+    ``options``: device, seed, tile and lpips are taken from it. ``on_missing`` hears each data set that is not there,
+    once, and each weight whose measure lacks its features. Raises ``RetouchError`` where there is nothing to measure,
+    ``OptionError`` as ``check_as_published``.
     """
     check_as_published(dataclasses.asdict(options))
     missing: set[str] = set()
     done = 0
     for one in rounds():
-        folder = data / one.dataset
-        if not folder.is_dir():
+        places = (data / one.dataset, *sorted(data.glob(f"*/{one.dataset}")))
+        folder = next((place for place in places if place.is_dir()), None)
+        if folder is None:
             if on_missing is not None and one.dataset not in missing:
-                on_missing(f"{folder}: not here, left out")
+                on_missing(f"{places[0]}: not here, left out")
             missing.add(one.dataset)
+            continue
+        if "labels" in one.condition and one.condition["labels"] is None and feature_path(FEATURES) is None:
+            if on_missing is not None:
+                on_missing(f"{one.card.name}: left out, needs feature weights: retouch models fetch {FEATURES}")
             continue
         if on_round is not None:
             on_round(one)
@@ -112,17 +129,19 @@ def evaluate_all(
         raise RetouchError(f"{data}: nothing to measure: no weight in the catalogue, or none of its data sets here")
 
 
-def _reports(
-    one: Round, folder: Path, options: EvaluateOptions, on_step: Listener | None
-) -> Iterator[Report | ColourReport]:
+def _reports(one: Round, folder: Path, options: EvaluateOptions, on_step: Listener | None) -> Iterator[AnyReport]:
     if one.condition.get("colorize"):
         yield from (report for report, _ in evaluate_colours(one.card.name, folder, options, on_step=on_step))
+        return
+    if "labels" in one.condition:
+        found = evaluate_translation(one.card.name, folder, options, one.condition["labels"])
+        yield from (report for report, _ in found)
         return
     chosen = dataclasses.replace(options, **one.condition)
     yield from (report for report, _ in run_evaluation(one.card.name, folder, chosen, on_step=on_step))
 
 
-def record(path: Path, report: Report | ColourReport) -> Card:
+def record(path: Path, report: AnyReport) -> Card:
     """Write the means of a report into the card of the weight ``path``; the card as it is now.
 
     Raises ``OptionError`` for a report that is not by the protocol as published, ``RetouchError`` for one of a part.
@@ -145,14 +164,14 @@ def check_as_published(values: Mapping[str, Any]) -> None:
             raise OptionError(f"{flag}: a card and the table hold numbers by the published protocol only: {instead}")
 
 
-def with_report(card: Card, report: Report | ColourReport) -> Card:
+def with_report(card: Card, report: AnyReport) -> Card:
     """The card with the means of a report on it; raises as ``record``."""
     protocol = report.protocol
     check_as_published(protocol)
     if len(report.images) != report.total:
         done = f"{len(report.images)} of {report.total}"
         raise RetouchError(f"{card.name}: only whole data sets are put on a card, not {done} pictures")
-    if isinstance(report, ColourReport):
+    if not isinstance(report, Report):
         return card.with_measured(report.measured())
     return card.with_measured(
         Measured(

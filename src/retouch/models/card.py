@@ -25,7 +25,9 @@ class Measured:
     Exactly one of ``scale``, ``sigma``, ``quality`` and ``recipe`` (of a damage) is set. ``psnr`` in dB. ``input_psnr``
     and ``input_ssim``: of the damaged pictures themselves. ``lpips``, ``input_lpips``: perceptual distances, where they
     were asked for. ``chroma_error``, ``input_chroma_error`` (CIE ab), ``colourfulness``, ``original_colourfulness``:
-    of weights that give colour, whose ``recipe`` is "grey". ``protocol``: what the evaluation wrote.
+    of weights that give colour, whose ``recipe`` is "grey". ``l1`` (of 0..1), and either ``accuracy``,
+    ``class_accuracy`` and ``iou`` (of label maps) or ``frechet`` (of other pictures): of weights that translate, whose
+    ``recipe`` is "translation". ``protocol``: what the evaluation wrote.
     """
 
     dataset: str
@@ -44,6 +46,11 @@ class Measured:
     input_chroma_error: float | None = None
     colourfulness: float | None = None
     original_colourfulness: float | None = None
+    l1: float | None = None
+    accuracy: float | None = None
+    class_accuracy: float | None = None
+    iou: float | None = None
+    frechet: float | None = None
     protocol: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -458,6 +458,9 @@ class _Loop:
     def _write_weight(self, path: Path, half: bool, other: nn.Module | None = None) -> None:
         """The product's weight, or that of another network, of its last step."""
         recipe, trainer = self.recipe, self.trainer
+        table = recipe.table()
+        if other is not None:  # it goes the other way: what the recipe would ship with input and target exchanged
+            table["data"]["swap"] = not recipe.data.swap
         weights = (trainer.best_product if other is None else other).state_dict()
         if other is None and recipe.run.keep == "best" and self.best["weights"]:
             weights = self.best["weights"]
@@ -466,7 +469,7 @@ class _Loop:
             name=path.stem,
             architecture=recipe.network.name,
             arguments=recipe.network.arguments,
-            recipe=recipe.table(),
+            recipe=table,
             data=_named(self.images),
             steps=trainer.step,
             seed=recipe.run.seed,

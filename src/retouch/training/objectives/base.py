@@ -31,9 +31,10 @@ class Objective(ABC):
     """What is learned. The loop does the rest: devices, precision, portions, clipping, averages, checkpoints, logs.
 
     ``networks``: all that have weights to learn, by name. ``product``: the one that ships. ``others``: networks that
-    ship beside it, by what is added to the name of the weight. ``turns``: one for each optimiser, made in this order
-    each step. An objective with several (generator and critic, two generators and two
-    critics, encoder and decoder...) may keep what one turn computed for the next, for one portion of a batch.
+    ship beside it, by what is added to the name of the weight; they go the other way, from target to input. ``turns``:
+    one for each optimiser, made in this order each step. An objective with several (generator and critic, two
+    generators and two critics, encoder and decoder...) may keep what one turn computed for the next, for one portion of
+    a batch.
     """
 
     networks: dict[str, nn.Module]
