@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from retouch.models.card import Card
 from retouch.models.load import save_weights
 from retouch.networks.build import build
 from retouch.solvers.steps import Step
-from retouch.tasks.translate import TRANSLATE, learned_side
+from retouch.tasks.translate import TRANSLATE, trained_for
 
 _NETWORKS: dict[str, dict[str, Any]] = {
     "pix2pix": {"name": "pix2pix-unet", "arguments": {"depth": 3, "width": 4}},
@@ -122,8 +123,12 @@ def test_the_side_is_that_of_the_learning_unless_told_otherwise() -> None:
 def test_what_a_card_says_of_the_side() -> None:
     from retouch.models.catalogue import load
 
-    assert learned_side(load("small").card) == 32
-    assert learned_side(load("pix2pix").card) == 0
+    assert trained_for(load("small").card) == (False, 32)
+    assert trained_for(load("pix2pix").card) == (False, 0)
+    assert trained_for(None) == (False, 0)
+    wrong = dataclasses.replace(load("small").card, recipe={"data": {"load": 1, "crop": "x"}})
+    with pytest.raises(RetouchError, match=r"small: its card says"):
+        trained_for(wrong)
 
 
 def test_weights_of_another_kind() -> None:

@@ -200,7 +200,10 @@ def test_a_cycle_leaves_two_weights_and_goes_on_after_a_stop(
     from retouch.models.load import checksum, load_weights, read_tensors
     from retouch.training.fit import fit
 
-    recipe = tiny(CYCLE | {"run.steps": 5, "objective.arguments": {"pool": 3, "identity": 0.5, "every": 2}})
+    recipe = tiny(
+        CYCLE
+        | {"run.steps": 5, "card.back": "the way back", "objective.arguments": {"pool": 3, "identity": 0.5, "every": 2}}
+    )
 
     def run(name: str, **options: Any) -> Result:
         return fit(recipe, [folders[0]], tmp_path / name, targets=[folders[1]], device="cpu", **options)
@@ -214,6 +217,7 @@ def test_a_cycle_leaves_two_weights_and_goes_on_after_a_stop(
         card = load_weights(whole).card
         assert card.name == name
         assert card.recipe["data"]["swap"] is (name == "tiny-back")  # it goes the other way
+        assert (card.summary == "the way back") is (name == "tiny-back")
     logs = [(tmp_path / folder / "log.csv").read_text().splitlines() for folder in ("whole", "parts")]
     assert [line.split(",")[:-1] for line in logs[0]] == [line.split(",")[:-1] for line in logs[1]]
     assert {"round_trip", "identity", "critic.loss"} <= set(logs[0][0].split(","))

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,9 +33,10 @@ from retouch.image.files import open_image
 from retouch.image.image import Image
 from retouch.metrics import Moments, frechet_distance, psnr, ssim
 from retouch.models import catalogue
-from retouch.models.card import Card, Measured
+from retouch.models.card import Measured
 from retouch.models.features import feature_path
 from retouch.models.runner import Runner
+from retouch.tasks.translate import trained_for
 from retouch.training.pairs import prepared
 from retouch.training.trainer import load_features
 
@@ -226,21 +227,6 @@ def _weight(name: str) -> str:
     if name not in known and not name.endswith(catalogue.ENDING):
         raise OptionError(unknown("weight", name, [*known, INPUT]))
     return name
-
-
-def trained_for(card: Card | None) -> tuple[bool, int]:
-    """Whether a weight takes B to A, and the side of the squares that it was trained on, 0 where pictures were cut.
-
-    Without a card: A to B, at their own size. Raises ``RetouchError`` for a card whose recipe holds no such values.
-    """
-    table = card.recipe.get("data") if card is not None else None
-    if not isinstance(table, Mapping):
-        return False, 0
-    swap, side = table.get("swap", False), table.get("crop", 0) if table.get("load", 0) else 0
-    if not isinstance(swap, bool) or not isinstance(side, int) or side < 0:
-        assert card is not None
-        raise RetouchError(f"{card.name}: its card says data.swap = {swap!r} and data.crop = {side!r}")
-    return swap, side
 
 
 def dataset_name(data: Path) -> str:

@@ -12,13 +12,14 @@ from retouch.evaluation.colour import ColourReport, evaluate_colours
 from retouch.evaluation.options import EvaluateOptions
 from retouch.evaluation.protocol import run_evaluation
 from retouch.evaluation.report import Report
-from retouch.evaluation.translation import FEATURES, TranslationReport, evaluate_translation, trained_for
+from retouch.evaluation.translation import FEATURES, TranslationReport, evaluate_translation
 from retouch.image.errors import OptionError, RetouchError
 from retouch.models import catalogue
 from retouch.models.card import Card, Measured
 from retouch.models.features import feature_path
 from retouch.models.header import read_card
 from retouch.solvers.steps import Listener
+from retouch.tasks.translate import trained_for
 
 _SIGMAS, _QUALITIES = (15.0, 25.0, 50.0), (10, 20, 30, 40)
 _DAMAGES = {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from retouch.image.errors import OptionError
+from retouch.image.errors import OptionError, RetouchError
 from retouch.tasks.base import Method, MethodOptions, Task, as_image, option, parse_tile
 from retouch.tasks.iterate import note, operations_per_second
 from retouch.tasks.provenance import tell_model
@@ -42,10 +43,19 @@ class TranslateOptions(MethodOptions):
     )
 
 
-def learned_side(card: Card) -> int:
-    """The side of the pictures that a weight learned from, if they were whole pictures made this large; else 0."""
-    data = card.recipe.get("data", {})
-    return int(data.get("crop", 0)) if data.get("load", 0) else 0
+def trained_for(card: Card | None) -> tuple[bool, int]:
+    """Whether a weight takes B to A, and the side of the squares that it was trained on, 0 where pictures were cut.
+
+    Without a card: A to B, at their own size. Raises ``RetouchError`` for a card whose recipe holds no such values.
+    """
+    table = card.recipe.get("data") if card is not None else None
+    if not isinstance(table, Mapping):
+        return False, 0
+    swap, side = table.get("swap", False), table.get("crop", 0) if table.get("load", 0) else 0
+    if not isinstance(swap, bool) or not isinstance(side, int) or side < 0:
+        assert card is not None
+        raise RetouchError(f"{card.name}: its card says data.swap = {swap!r} and data.crop = {side!r}")
+    return swap, side
 
 
 def _weight(options: TranslateOptions) -> Model:
@@ -80,7 +90,7 @@ def _translated(image: Image, options: TranslateOptions, on_step: Listener | Non
     model = _weight(options)
     tell_model(model.card)
     note(on_step, f"weights: {model.card.name}")
-    side = learned_side(model.card) if options.side is None else options.side
+    side = trained_for(model.card)[1] if options.side is None else options.side
     size = image.height, image.width
     seen = image.pixels
     if side and side != min(size):

@@ -465,6 +465,9 @@ class _Loop:
         if other is None and recipe.run.keep == "best" and self.best["weights"]:
             weights = self.best["weights"]
         said = {field.name: getattr(recipe.card, field.name) for field in dataclasses.fields(recipe.card)}
+        back = said.pop("back")
+        if other is not None and back:
+            said["summary"] = back
         card = Card(
             name=path.stem,
             architecture=recipe.network.name,

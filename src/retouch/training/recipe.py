@@ -169,12 +169,16 @@ class RunRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class CardRecipe:
-    """What the weight's card will say: the fields of ``models.card.Card`` that training cannot know."""
+    """What the weight's card will say: the fields of ``models.card.Card`` that training cannot know.
+
+    ``back``: the summary of the weight that goes the other way, of objectives that have one.
+    """
 
     family: str
     tasks: tuple[str, ...]
     colour: str
     summary: str
+    back: str = ""
     published: str = ""
     scales: tuple[int, ...] = ()
     sigma: tuple[float, float] | None = None
