@@ -123,6 +123,74 @@ def test_restored_draws_each_damage_mended(tmp_path: Path, monkeypatch: pytest.M
     assert all(not torch.equal(poor.pixels, mended.pixels) for poor, mended in seen)
 
 
+def test_deblurred_draws_each_blur_sharpened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "deblurred.jpg"
+    seen: list[tuple[Any, Any]] = []
+    deblur = retouch.deblur
+
+    def listen(source: Any, **options: Any) -> Any:
+        seen.append((source, deblur(source, **options)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(retouch, "deblur", listen)
+    _script("examples/deblurred.py", monkeypatch, str(target), "--side", "224", "--cell", "64").main()
+    sheet = retouch.open(target)
+    assert sheet.width > 4 * 64
+    assert sheet.height > 4 * 64
+    assert len(seen) == 8
+    assert all(not torch.equal(poor.pixels, sharp.pixels) for poor, sharp in seen)
+
+
+def test_facades_draws_what_each_method_makes_of_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from retouch.evaluation.labels import FACADES, colours_of, nearest_label
+
+    script = _script("examples/facades.py", monkeypatch, str(tmp_path / "facades.jpg"), "--cell", "64")
+    for draw in (script.plain, script.grand, script.shutters):
+        assert nearest_label(draw(), colours_of(FACADES))[1] == 1.0, "nothing but the colours of labels"
+    calls: list[tuple[str, str]] = []
+
+    def translate(source: Any, model: str, *, direction: str = "forward") -> Any:
+        calls.append((model, direction))
+        return source.with_pixels(1 - source.pixels)
+
+    monkeypatch.setattr(retouch, "translate", translate)
+    script.main()
+    assert len(calls) == 12
+    assert ("dualgan-facades", "back") in calls
+    assert ("pix2pix-facades", "forward") in calls
+    sheet = retouch.open(tmp_path / "facades.jpg")
+    assert sheet.width > 5 * 64
+    assert sheet.height > 3 * 64
+
+
+def test_the_blur_study_holds_faces_out_trains_six_weights_and_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    for number in range(12):
+        retouch.Image(torch.rand(3, 72, 70, generator=torch.Generator().manual_seed(number))).save(
+            faces / f"{number:02}.png"
+        )
+    words = [str(faces), str(tmp_path / "out"), "--others", str(faces), "run.steps=1", "run.batch=2"]
+    words += ["network.arguments.width=2", "data.held_out=1", "data.shrink=[1.0]"]
+    script = _script("examples/blur_study.py", monkeypatch, *words)
+    script.main()
+    out = tmp_path / "out"
+    assert len(list((out / "faces").iterdir())) == 10
+    assert sorted(path.name for path in (out / "held-out").iterdir()) == ["00.png", "10.png"]
+    rows = json.loads((out / "study.json").read_text())
+    assert len(rows) == 7 * 3 * 2
+    blurred = next(row for row in rows if row["weight"] == "(blurred)" and row["blur"] == "gaussian")
+    assert blurred["sharpness"] < 0.6
+    assert "mixed, L1 + PatchGAN" in (out / "study.md").read_text()
+    weight = out / "mixed-l1" / "faces-deblur.safetensors"
+    before = weight.stat().st_mtime_ns
+    assert (out / "study-resize.jpg").exists()
+    script.main()
+    assert weight.stat().st_mtime_ns == before, "a second call trains nothing anew"
+
+
 def test_colours_draws_grey_pictures_in_colour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "colours.jpg"
     _script("examples/colours.py", monkeypatch, str(target), "--cell", "64").main()

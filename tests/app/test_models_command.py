@@ -97,6 +97,17 @@ def test_show_tells_what_was_mended_and_how_it_was_before(packaged: Path, capsys
     assert line in capsys.readouterr().out.splitlines()
 
 
+def test_show_draws_the_curves_of_the_training(packaged: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weight = packaged / "one-x2.safetensors"
+    curves = {"step": [10, 20, 30], "round_trip": [0.4, 0.2, 0.1], "rate": [1.0, 1.0, 1.0]}
+    rewrite_card(weight, dataclasses.replace(catalogue.read_card(weight), curves=curves))
+    assert catalogue.read_card(weight).curves == curves
+    assert main(["models", "show", "one-x2"]) == 0
+    shown = capsys.readouterr().out
+    assert "  round_trip        █▃▁  0.4 -> 0.1\n" in shown
+    assert "  rate" not in shown
+
+
 def test_verify(packaged: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "verify"]) == 0
     data = (packaged / "one-x2.safetensors").read_bytes()

@@ -149,7 +149,8 @@ def test_corrupt_pictures_are_named_once(here: Path, capsys: pytest.CaptureFixtu
         assert _call("train tiny.toml --images photos --quiet") == 0
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == 2
-        assert "skipped: " in lines[0]
+        assert "data: " in lines[0]
+        assert lines[0].endswith("; left out")
         assert "2.png" in lines[0]
         assert "x.jpg" in lines[1]
 

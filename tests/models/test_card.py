@@ -76,6 +76,7 @@ def test_what_is_no_card_is_refused(text: str) -> None:
         ("name", 3), ("name", None), ("arguments", []), ("tasks", "upscale"), ("tasks", [1]), ("scales", 3),
         ("scales", ["3"]), ("sigma", [1.0]), ("sigma", 25), ("steps", "many"), ("parameters", None), ("recipe", "x"),
         ("hours", "1"), ("measured", [3]), ("measured", 5), ("measured", [{"dataset": "Set5"}]),
+        ("curves", 3), ("curves", {"a": 3}), ("curves", {"a": [None]}),
         ("measured", [{"dataset": "Set5", "psnr": "33", "ssim": 0.9, "images": 5}]),
     ],
 )  # fmt: skip

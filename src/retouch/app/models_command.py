@@ -253,9 +253,28 @@ def describe(card: Card, path: Path) -> list[str]:
     }
     lines = [card.name, *(f"  {key:<14}{value}" for key, value in facts.items() if value), "", "Measured:"]
     lines += [_measured(row) for row in card.measured] or ["  nothing yet (retouch evaluate measures it)"]
+    curves = _curves(card)
+    if curves:
+        lines += ["", "Training, begin to end:", *(f"  {name:<18}{_curve(values)}" for name, values in curves)]
     if card.recipe:
         lines += ["", "Recipe:", *(f"  {key} = {value}" for key, value in _flat(card.recipe, ""))]
     return lines
+
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def _curves(card: Card) -> list[tuple[str, list[float]]]:
+    """The curves that say something: neither the steps nor the speed nor what never changes."""
+    left_out = ("step", "images_per_second")
+    return [(name, values) for name, values in card.curves.items() if name not in left_out and len(set(values)) > 1]
+
+
+def _curve(values: list[float]) -> str:
+    """A line of bars between the least and the largest value, with the first and the last in numbers."""
+    low, high = min(values), max(values)
+    bars = "".join(_BARS[round((value - low) / (high - low) * (len(_BARS) - 1))] for value in values)
+    return f"{bars}  {values[0]:.4g} -> {values[-1]:.4g}"
 
 
 def _flat(table: Any, above: str) -> list[tuple[str, str]]:

@@ -150,7 +150,7 @@ def run(words: list[str]) -> int:
             workers=options.workers,
             fresh=options.fresh,
             on_step=heard,
-            on_skip=lambda reason: reporter.fail("skipped", reason),
+            on_skip=lambda reason: reporter.fail("data", reason),
         )
         if place().chief:
             if result.finished:
@@ -189,7 +189,7 @@ def run_find(words: list[str]) -> int:
             device=options.device,
             workers=options.workers,
             on_step=reporter.listener,
-            on_skip=lambda reason: reporter.fail("skipped", reason),
+            on_skip=lambda reason: reporter.fail("data", reason),
         )
         found.write(options.output)
     print(f"{found.suggested:.3g}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,7 +69,8 @@ class Card:
     and ``quality`` (of JPEG): what it was trained for. ``colour``: a key of ``COLOURS``. ``recipe``: the resolved
     training recipe, as tables. ``data`` and ``data_licence``: what it learned from. ``steps``, ``seed``, ``trained_on``
     (device), ``hours``. ``parameters``: learned numbers. ``sha256``: of the tensors, see ``load.checksum``.
-    ``published``: where the method was published.
+    ``published``: where the method was published. ``curves``: the training's log, thinned: columns by name, the same
+    number of values each, "step" among them.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Card:
     sha256: str = ""
     licence: str = "Apache-2.0"
     measured: tuple[Measured, ...] = ()
+    curves: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.colour not in COLOURS:
@@ -164,5 +167,11 @@ def _check_types(made: Card | Measured) -> None:
                 sound = sound and all(isinstance(one, item) for one in value or ())
             if field_.name in ("sigma", "quality"):
                 sound = sound and (value is None or len(value) == 2)
+        if field_.name == "curves":
+            sound = sound and all(_is_curve(one) for one in value.values())
         if not sound:
             raise TypeError(f"{field_.name} is {value!r}")
+
+
+def _is_curve(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(n, int | float) and math.isfinite(n) for n in value)

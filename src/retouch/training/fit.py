@@ -23,7 +23,7 @@ from retouch.solvers.steps import Listener, Step
 from retouch.training import checkpoint, stages
 from retouch.training.data import Samples
 from retouch.training.distributed import Place, agree, join, place, restarted, wait
-from retouch.training.logs import Board, CsvLog
+from retouch.training.logs import Board, CsvLog, curves
 from retouch.training.pairs import Pairs, PairSamples, load_data, samples_of
 from retouch.training.pictures import Pictures, find_pictures, load_pictures
 from retouch.training.recipe import TrainingRecipe
@@ -448,7 +448,8 @@ class _Loop:
         if self.on_step is None:
             return True
         if found is not None:
-            note = f"step {step}: validation {found.psnr:.3f} dB"
+            # pictures that are not matched have no target to be near to
+            note = f"step {step}: " + ("a sheet" if math.isnan(found.psnr) else f"validation {found.psnr:.3f} dB")
         preview = found.sheet if found is not None else None
         heard = self.on_step(
             Step(step, self.recipe.run.steps, left, loss, preview, note if self.chief else None, speed)
@@ -479,6 +480,7 @@ class _Loop:
             trained_on=f"{trainer.here.world} x {_device_name(trainer.device)}",
             hours=round(self.spent / 3600, 2),
             parameters=count_parameters(trainer.product),
+            curves=curves(self.run / "log.csv"),
             **said,
         )
         save_weights(path, weights, card, half=half)

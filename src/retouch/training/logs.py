@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,26 @@ class CsvLog:
                 self.columns = list(row)
                 csv.DictWriter(file, self.columns).writeheader()
             csv.DictWriter(file, self.columns).writerow({key: f"{value:.8g}" for key, value in row.items()})
+
+
+def curves(path: Path, points: int = 40) -> dict[str, list[float]]:
+    """The columns of a log, each as the means over ``points`` equal parts of its rows at most, to four digits.
+
+    "step" is the last step of each part. Empty where there is no log; what is not a finite number is left out of the
+    mean, and a part of none is 0.
+    """
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    parts = [rows[i * len(rows) // points : (i + 1) * len(rows) // points] for i in range(points)]
+    parts = [part for part in parts if part]
+    made: dict[str, list[float]] = {}
+    for column in rows[0] if rows else ():
+        values = [[value for row in part if math.isfinite(value := float(row[column] or "nan"))] for part in parts]
+        means = [(sum(some) / len(some) if column != "step" else some[-1]) if some else 0.0 for some in values]
+        made[column] = [float(f"{mean:.4g}") if column != "step" else mean for mean in means]
+    return made
 
 
 def _is_step(row: Mapping[str, str], last: int) -> bool:

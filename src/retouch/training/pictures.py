@@ -104,7 +104,7 @@ def load_pictures(
             size = sum(math.prod(shape) for _, _, shape in table["entries"])
             if table["origin"] == origin and cache.stat().st_size == size:
                 for reason in table["skipped"]:
-                    on_skip(reason)
+                    on_skip(f"{reason}; left out")
                 entries = [Entry(name, start, tuple(shape)) for name, start, shape in table["entries"]]
                 return Pictures([files[i] for i in table["kept"]], entries, cache)
         except (ValueError, KeyError, TypeError):
@@ -118,7 +118,7 @@ def load_pictures(
                     pixels = _decode(file)
                 except PictureError as error:
                     skipped.append(str(error))
-                    on_skip(str(error))
+                    on_skip(f"{error}; left out")
                     continue
                 entries.append(Entry(file.name, start, (pixels.shape[0], pixels.shape[1], pixels.shape[2])))
                 kept.append(number)
