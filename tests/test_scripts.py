@@ -163,6 +163,19 @@ def test_facades_draws_what_each_method_makes_of_labels(tmp_path: Path, monkeypa
     assert sheet.height > 3 * 64
 
 
+def test_blurs_counts_what_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from skimage import data
+
+    retouch.Image.from_array(data.chelsea()[20:276, 80:336]).save(tmp_path / "a.png")
+    script = _script("benchmarks/blurs.py", monkeypatch, "--images", str(tmp_path), "--output", str(tmp_path))
+    monkeypatch.setattr(script, "CASES", [script.CASES[0], script.CASES[5]])
+    script.main()
+    (table,) = tmp_path.glob("*.md")
+    text = table.read_text(encoding="utf-8")
+    assert "| nothing | 1/1 |" in text
+    assert "| movement over 15 pixels | 1/1 | 0.00 px |" in text
+
+
 def test_the_blur_study_holds_faces_out_trains_six_weights_and_tells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

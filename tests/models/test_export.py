@@ -104,6 +104,8 @@ def test_opsets_that_cannot_be(tmp_path: Path, capfd: pytest.CaptureFixture[str]
 def test_wrong_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OptionError, match=r"ends in \.onnx"):
         export_onnx(model(), tmp_path / "m.pt")
+    with pytest.raises(RetouchError, match="dropout stays on in use"):
+        export_onnx(model(build("pix2pix-unet", {"depth": 2, "width": 2})), tmp_path / "m.onnx")
     with pytest.raises(RetouchError, match="maps no picture to a picture"):
         export_onnx(model(nn.Linear(2, 2)), tmp_path / "m.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)

@@ -17,6 +17,7 @@ from retouch.image.errors import OptionError, RetouchError
 from retouch.models.header import HEADER
 from retouch.models.load import Model
 from retouch.networks.spec import Spec
+from retouch.networks.translation import Dropout
 
 LIMIT = 1e-3
 """The largest difference to torch, on values in [0, 1], that an exported file may have."""
@@ -58,6 +59,8 @@ def export_onnx(model: Model, output: str | Path, opset: int = DEFAULT_OPSET) ->
     spec: Any = getattr(network, "spec", None)
     if not isinstance(spec, Spec):
         raise RetouchError(f"{model.path}: {model.card.architecture} maps no picture to a picture; not exported")
+    if any(isinstance(module, Dropout) and module.always for module in network.modules()):
+        raise RetouchError(f"{model.path}: its dropout stays on in use, which ONNX cannot repeat; not exported")
     graph = _trace(network, spec, opset, model.card.name)
     property_ = graph.metadata_props.add()
     property_.key, property_.value = HEADER, model.card.to_json()

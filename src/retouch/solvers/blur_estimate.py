@@ -105,7 +105,7 @@ def estimate_blur(image: Image) -> BlurEstimate:
 
 def _judged(shape: _Shape, misfit: float, sharp: float) -> BlurEstimate:
     none = BlurEstimate("none", misfit=sharp, sharp_misfit=sharp)
-    if shape.kind == "none" or misfit > 0.9 * sharp:
+    if shape.kind == "none" or misfit > (0.9 if shape.kind == "gaussian" else 0.75) * sharp:
         return none
     if shape.kind == "gaussian":
         size = _CAUTION * math.sqrt(max(0.0, shape.size**2 - _NATURAL**2))

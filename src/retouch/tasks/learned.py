@@ -61,7 +61,7 @@ _FAMILIES = {
     "dncnn": _Family(0, 667_008, "dncnn-blind"),
     "dncnn-3": _Family(0, 667_008, "dncnn-3"),
     "unet": _Family(0, 69_725, "unet-{task}"),
-    "encoder-decoder": _Family(0, 5_000, "faces-deblur"),
+    "encoder-decoder": _Family(0, 5_400, "faces-deblur"),
 }
 
 

@@ -130,7 +130,7 @@ TRANSLATE = Task(
     methods=(
         _method(
             "pix2pix",
-            10_000,
+            5_000,
             rank=80,
             summary="pix2pix (Isola et al. 2017): a U-Net, trained on pairs against a critic that sees both pictures",
             cost="under a second, at the size at which it learned",
@@ -138,7 +138,7 @@ TRANSLATE = Task(
         ),
         _method(
             "cyclegan",
-            60_000,
+            36_000,
             rank=70,
             summary="CycleGAN (Zhu et al. 2017): two residual networks, there and back, learned without pairs",
             cost="under a second, at the size at which it learned",
@@ -146,7 +146,7 @@ TRANSLATE = Task(
         ),
         _method(
             "dualgan",
-            10_000,
+            2_000,
             rank=60,
             summary="DualGAN (Yi et al. 2017): two U-Nets, there and back, trained with Wasserstein's distance",
             cost="under a second, at the size at which it learned",
