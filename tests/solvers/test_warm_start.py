@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from retouch.degradations.base import Identity
+from retouch.degradations.blur import KernelBlur, motion_kernel
 from retouch.degradations.mask import FixedMask
 from retouch.degradations.noise import GaussianNoise
 from retouch.degradations.resample import LanczosDownsample
@@ -57,3 +58,13 @@ def test_holes_are_filled_and_the_rest_is_kept(few: bool, monkeypatch: pytest.Mo
     estimate = warm_start(spoilt, FixedMask(mask), noisy=False)
     assert _psnr(estimate, clean) > _psnr(spoilt.pixels[None], clean) + 10
     assert torch.allclose(estimate[0] * mask, clean.pixels * mask, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_known_blur_is_undone(channels: int) -> None:
+    clean = _picture(channels)
+    blur = KernelBlur(motion_kernel(7, 20))
+    seen = clean.with_pixels(blur(clean.pixels[None])[0])
+    estimate = warm_start(seen, blur, noisy=False)
+    assert estimate.shape == (1, channels, 40, 48)
+    assert _psnr(estimate, clean) > _psnr(seen.pixels[None], clean) + 1.5

@@ -232,7 +232,7 @@ DEBLUR = Task(
             cost="minutes to hours; a GPU helps much; about 1 kB of memory a pixel",
             prefer="small pictures, and where no trained network is to have a say",
             seconds=prior_seconds("deblur"),
-            rank=50,
+            rank=35,
             run=_prior,
             iterative=True,
         ),
