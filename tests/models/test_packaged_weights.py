@@ -34,7 +34,26 @@ def _scale(runner: Runner) -> int:
 
 
 def test_there_are_weights() -> None:
-    assert {"unet-restore", "unet-colorize", "fsrcnn-x2", "srcnn-955-x3"} <= set(NAMES)
+    assert {"unet-restore", "unet-colorize", "fsrcnn-x2", "srcnn-955-x3", "faces-deblur"} <= set(NAMES)
+    for method in ("pix2pix", "cyclegan", "dualgan"):
+        assert {f"{method}-facades", f"{method}-facades-back"} <= set(NAMES)
+
+
+def test_they_are_small() -> None:
+    sizes = {path.stem: path.stat().st_size for path in catalogue.weight_files(catalogue.PACKAGED)}
+    assert max(sizes.values()) <= 12e6
+    assert sum(sizes.values()) <= 28e6
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "facades" in name])
+def test_translations_know_their_direction_and_how_they_learned(name: str) -> None:
+    card = catalogue.load(name).card
+    assert card.recipe["data"]["swap"] is name.endswith("-back")
+    assert ("a photograph of a facade into its labels" in card.summary) is not name.endswith("-back")
+    trips = card.curves.get("round_trip")
+    if card.family != "pix2pix":
+        assert trips is not None
+        assert trips[-1] < 0.8 * trips[0], "the round trip's error falls"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,6 +72,8 @@ def test_tiles_give_what_the_whole_gives(name: str, photograph: Tensor) -> None:
     scale, task = _scale(runner), runner.card.tasks[0]
     if task == "colorize":
         pytest.skip("the colours of a picture are made of all of it at once, never in tiles")
+    if task == "translate":
+        pytest.skip("its normalisation is by the whole picture, which it sees at the size at which it learned")
     local = runner.card.architecture != "unet"  # fastai's looks nearly everywhere, through its strides
     tile = max(100 if local else 256, 2 * runner.overlap(scale) + 64)
     side = max(320 if local else 512, tile + 64)

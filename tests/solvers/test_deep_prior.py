@@ -284,7 +284,7 @@ def test_random_pixels_choose_by_their_share(share: float, name: str) -> None:
 
 
 def test_every_preset_can_be_chosen() -> None:
-    tasks: list[presets.Task] = ["denoise", "inpaint", "upscale", "dejpeg", "relight"]
+    tasks: list[presets.Task] = ["denoise", "deblur", "inpaint", "upscale", "dejpeg", "relight"]
     efforts: list[presets.Effort] = ["quick", "normal", "paper"]
     random = torch.rand(1, 96, 128, generator=torch.Generator().manual_seed(0))
     masks = [None, _mask((10, 10, 40, 40)), (random >= 0.5).float(), (random >= 0.98).float()]

@@ -73,7 +73,9 @@ def read_header(path: str | Path) -> Header:
 
 def _not_safetensors(start: bytes) -> str:
     """What a file that begins so is, rather than safetensors."""
-    if start[:2] == b"PK" or start[:1] == b"\x80":
+    # a pickle names its protocol and goes on; the length of a header can begin with the same two bytes, but not three
+    pickled = start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and start[2:3] > b"\x00"
+    if start[:2] == b"PK" or pickled:
         return "a pickle, which could run code when opened, is refused; retouch models convert reads it safely"
     return "truncated, or not a safetensors file"
 
