@@ -3,7 +3,9 @@
     python examples/blur_study.py FACES OUT [--others DIR] [key=value ...]
 
 FACES: a folder of faces, of which every tenth is held out. In OUT come the runs of six weights (which a second call
-goes on with), ``study.json``, ``study.md`` and two sheets. ``key=value`` changes the recipe, as for ``retouch train``.
+goes on with), ``study.json``, ``study.md``, a sheet for each blur, and ``free.jpg``, a sheet of pictures that come with
+scikit-image: the astronaut's face (NASA) and the cat Chelsea (Stéfan van der Walt, CC0). ``key=value`` changes the
+recipe, as for ``retouch train``.
 
 Four weights learn to undo one blur each, or all three, by L2: (a) ``gaussian`` of sigma 2, (b) ``random``, Gaussians of
 sigma 0.5 to 3, (c) ``resize``, two to four times smaller and back, (d) ``mixed``. Two more learn the mixed ones by L1
@@ -19,6 +21,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import skimage.data
 import torch
 from torch import Tensor
 
@@ -159,9 +162,27 @@ def main() -> None:
     (arguments.output / "study.md").write_text(table(rows), encoding="utf-8")
     titles = ["blurred", *WEIGHTS, "original"]
     for kind, lines in shown.items():
-        whole = sheet(lines, column_titles=titles, cell=96)
+        whole = sheet(lines, column_titles=titles, cell=2 * _SIDE)
         whole.save(arguments.output / f"study-{kind}.jpg", quality=85)
+    write_free_sheet(runners, titles, arguments.output / "free.jpg")
     print(table(rows), end="")
+
+
+def write_free_sheet(runners: dict[str, Runner], titles: list[str], target: Path) -> None:
+    """A face and a cat, each after two of the blurs, and what every weight makes of them."""
+    lines: list[list[Image | None]] = []
+    names = []
+    for name, photo, (top, left), side in (("face", "astronaut", (4, 124), 200), ("cat", "chelsea", (20, 80), 256)):
+        picture = getattr(skimage.data, photo)()[top : top + side, left : left + side]
+        x = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255
+        original = resize(x, (_SIDE, _SIDE))[0].clamp(0, 1)
+        for kind in ("gaussian", "resize"):
+            (seen,) = blurred([original], kind)
+            made = [seen, *(run.run(seen) for run in runners.values()), original]
+            lines.append([Image(y.clamp(0, 1).contiguous()) for y in made])
+            names.append(f"{name}, {kind}")
+    drawn = sheet(lines, column_titles=titles, row_titles=names, cell=2 * _SIDE, gap=6)
+    drawn.save(target, quality=85)
 
 
 def _middle(x: Tensor) -> Tensor:

@@ -200,6 +200,7 @@ def test_the_blur_study_holds_faces_out_trains_six_weights_and_tells(
     weight = out / "mixed-l1" / "faces-deblur.safetensors"
     before = weight.stat().st_mtime_ns
     assert (out / "study-resize.jpg").exists()
+    assert retouch.open(out / "free.jpg").width > 8 * 128
     script.main()
     assert weight.stat().st_mtime_ns == before, "a second call trains nothing anew"
 
