@@ -82,19 +82,13 @@ def run(words: list[str]) -> int:
         raise OptionError("--markdown belongs to 'retouch evaluate catalogue'")
     from retouch.evaluation.protocol import clipped, run_evaluation
     from retouch.evaluation.report import row
-    from retouch.image.files import check_writable, save
+    from retouch.image.files import save
 
     if outputs.resume and outputs.json is None:
         raise OptionError("--resume goes on from the file of --json; give both")
-    if outputs.json is not None:
-        if not outputs.json.parent.is_dir():
-            raise OptionError(f"--json {outputs.json}: there is no folder {outputs.json.parent}")
-        if not outputs.resume:
-            outputs.json.unlink(missing_ok=True)
-    if outputs.sheet is not None:
-        check_writable(outputs.sheet)
-    if outputs.save is not None:
-        outputs.save.mkdir(parents=True, exist_ok=True)
+    _check_outputs(outputs)
+    if outputs.json is not None and not outputs.resume:
+        outputs.json.unlink(missing_ok=True)
     recorded = _to_record(values["inputs"], options, outputs.data) if outputs.record else None
     shown: list[Outcome] = []
     with Reporter(1, quiet=outputs.quiet) as reporter:
@@ -146,12 +140,17 @@ def _to_record(name: str, options: EvaluateOptions, data: Path) -> Path:
 
 def _check(flag: str, options: EvaluateOptions, outputs: OutputOptions) -> None:
     """Hold the options to what ``flag`` takes, and see that the outputs can be written."""
-    from retouch.image.files import check_writable
-
     if options.conditioned:
         raise OptionError(f"evaluate {flag}: without --scale, --sigma, --quality and --recipe")
     if outputs.resume or outputs.markdown is not None:
         raise OptionError(f"evaluate {flag}: takes no --resume or --markdown")
+    _check_outputs(outputs)
+
+
+def _check_outputs(outputs: OutputOptions) -> None:
+    """See that the report, the sheet and the pictures can be written."""
+    from retouch.image.files import check_writable
+
     if outputs.json is not None and not outputs.json.parent.is_dir():
         raise OptionError(f"--json {outputs.json}: there is no folder {outputs.json.parent}")
     if outputs.sheet is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -90,15 +91,11 @@ def estimate_blur(image: Image) -> BlurEstimate:
     logs = power[keep].log()
     floors = sorted({(max(noise, least) / 255) ** 2 for least in _NOISES})
 
-    def misfits(shapes: tuple[_Shape, ...]) -> list[float]:
-        responses = _responses(shapes, side)
-        return torch.stack([_misfit(logs, responses, floor, basis) for floor in floors]).amin(0).tolist()
-
-    shapes = _coarse(side)
-    found = misfits(shapes)
+    shapes, responses = _coarse(side)
+    found = _misfits(logs, responses, floors, basis)
     order = sorted(range(len(shapes)), key=found.__getitem__)
-    near = tuple(dict.fromkeys(fine for index in order[:3] for fine in _near(shapes[index])))
-    fine = misfits(near)
+    near = list(dict.fromkeys(fine for index in order[:3] for fine in _near(shapes[index])))
+    fine = _misfits(logs, _responses(near, side), floors, basis)
     best = min(range(len(near)), key=fine.__getitem__)
     return _judged(near[best], fine[best], found[0])
 
@@ -145,7 +142,8 @@ def _basis(side: int) -> tuple[Tensor, Tensor]:
 
 
 @cache
-def _coarse(side: int) -> tuple[_Shape, ...]:
+def _coarse(side: int) -> tuple[list[_Shape], Tensor]:
+    """The blurs that every picture is held against, none first, and their responses."""
     longest = min(33, side // 3)
     shapes = [_Shape("none")]
     shapes += [_Shape("gaussian", tenth / 10) for tenth in (*range(3, 20, 1), *range(20, 51, 2))]
@@ -153,7 +151,7 @@ def _coarse(side: int) -> tuple[_Shape, ...]:
         count = max(12, 2 * length)  # the longer, the narrower the stripes of its spectrum
         shapes += [_Shape("motion", float(length), 180 * turn / count) for turn in range(count)]
     shapes += [_Shape("defocus", half / 2) for half in range(2, 25) if half <= longest]
-    return tuple(shapes)
+    return shapes, _responses(shapes, side)
 
 
 def _near(shape: _Shape) -> list[_Shape]:
@@ -169,8 +167,7 @@ def _near(shape: _Shape) -> list[_Shape]:
     return [shape]
 
 
-@cache
-def _responses(shapes: tuple[_Shape, ...], side: int) -> Tensor:
+def _responses(shapes: Sequence[_Shape], side: int) -> Tensor:
     """``(len(shapes), n)`` squared transforms of the kernels at the frequencies that count, under a Hann window."""
     keep = _basis(side)[1]
     rows = []
@@ -187,15 +184,15 @@ def _responses(shapes: tuple[_Shape, ...], side: int) -> Tensor:
     return torch.stack(rows)
 
 
-def _misfit(logs: Tensor, responses: Tensor, floor: float, basis: Tensor) -> Tensor:
-    """``(shapes,)``: least mean squared difference between ``logs`` and ``log(exp(basis c) response + floor)``.
+def _misfits(logs: Tensor, responses: Tensor, floors: Sequence[float], basis: Tensor) -> list[float]:
+    """For each response the least mean squared difference between ``logs`` and ``log(exp(basis c) response + floor)``,
+    whichever of ``floors`` it has.
 
     Two steps of Gauss and Newton from the fit to where the kernel lets most through.
     """
     outer = (basis[:, :, None] * basis[:, None, :]).flatten(1)
     terms = basis.shape[1]
     log_responses = responses.clamp(min=1e-9).log()
-    bottom = torch.full_like(log_responses, math.log(floor))
 
     def solved(weight: Tensor, difference: Tensor) -> Tensor:
         normal = (weight.square() @ outer).reshape(-1, terms, terms)
@@ -203,10 +200,14 @@ def _misfit(logs: Tensor, responses: Tensor, floor: float, basis: Tensor) -> Ten
         found: Tensor = torch.linalg.solve(normal, (weight * difference) @ basis)
         return found
 
-    through = (responses > 0.05).double()
-    found = solved(through, logs - log_responses)
-    for _ in range(2):
-        signal = found @ basis.T + log_responses
-        whole = torch.logaddexp(signal, bottom)
-        found = found + solved((signal - whole).exp(), logs - whole)
-    return (logs - torch.logaddexp(found @ basis.T + log_responses, bottom)).square().mean(1)
+    begin = solved((responses > 0.05).double(), logs - log_responses)
+    least = torch.full((len(responses),), math.inf, dtype=torch.float64)
+    for floor in floors:
+        bottom, found = torch.full_like(log_responses, math.log(floor)), begin
+        for _ in range(2):
+            signal = found @ basis.T + log_responses
+            whole = torch.logaddexp(signal, bottom)
+            found = found + solved((signal - whole).exp(), logs - whole)
+        misfit = (logs - torch.logaddexp(found @ basis.T + log_responses, bottom)).square().mean(1)
+        least = torch.minimum(least, misfit)
+    return least.tolist()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from retouch.image.errors import OptionError
 from retouch.tasks.base import Method, Task, as_image, option, parse_tile
-from retouch.tasks.iterate import deep_prior, note, operations_per_second, prior_seconds
+from retouch.tasks.iterate import TiledSteps, deep_prior, note, operations_per_second, prior_seconds
 from retouch.tasks.learned import LearnedOptions, learned_method
 from retouch.tasks.provenance import tell_model
 
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
     from retouch.degradations.base import Degradation
     from retouch.image.image import Image
-    from retouch.solvers.deconvolution import Denoiser
-    from retouch.solvers.steps import Listener, Solution, Step
+    from retouch.solvers.deconvolution import Denoiser, PlugAndPlay, RichardsonLucy, Wiener
+    from retouch.solvers.steps import Listener
     from retouch.tasks.base import Source
+
+    Deconvolution = Wiener | RichardsonLucy | PlugAndPlay
 
 _DENOISER = "restore", "unet"  # the task and family whose network is told of the noise
 _TURNS = 8  # runs of it
@@ -105,13 +107,15 @@ def kernel_of(image: Image, options: Any, on_step: Listener | None = None) -> Te
     return found.kernel
 
 
-def _in_tiles(solve: Callable[[Image, Tensor, Any, Listener | None], Solution]) -> Callable[..., Image]:
-    """The rules of every method that is told the kernel: which one, and tiles that bound the memory."""
+def _in_tiles(make: Callable[[Tensor, DeblurOptions], Deconvolution]) -> Callable[..., Image]:
+    """The rules of every method that is told the kernel: which one, and tiles that bound the memory.
+
+    ``make``: the solver, made once for a picture, from the kernel and the options, whose sigma is set.
+    """
 
     def run(image: Image, options: DeblurOptions, on_step: Listener | None) -> Image:
         from retouch.image.image import Image as Picture
         from retouch.image.tiling import AUTO_TILE, plan, run_tiled
-        from retouch.solvers.steps import Step
 
         kernel = kernel_of(image, options, on_step)
         if kernel is None:
@@ -120,28 +124,19 @@ def _in_tiles(solve: Callable[[Image, Tensor, Any, Listener | None], Solution]) 
             from retouch.solvers.noise_level import estimate_sigma
 
             options = dataclasses.replace(options, sigma=estimate_sigma(image))  # one for all tiles
+        solver = make(kernel, options)
         overlap = 2 * (max(kernel.shape) // 2) + _BORDER
         side = parse_tile(options.tile)
         auto = max(_TILE, 4 * overlap, AUTO_TILE)
         longest = max(image.height, image.width) if side is None else auto if side == "auto" else side
         tiles = len(plan(image.height, longest, overlap)) * len(plan(image.width, longest, overlap))
-        begun, stopped = 0, False
-
-        def listen(step: Step) -> bool:
-            nonlocal stopped
-            if on_step is not None:
-                done = (begun - 1) * step.total + step.index
-                rest = max(0, tiles - begun) * step.total
-                left = step.seconds_left
-                left = None if left is None else left * (1 + rest / max(1, step.total - step.index))
-                preview = step.preview if tiles == 1 else None
-                stopped = on_step(Step(done, max(done, tiles * step.total), left, None, preview, step.note)) is False
-            return not stopped
+        progress = TiledSteps(on_step, tiles, previews=tiles == 1)
 
         def one(part: Tensor) -> Tensor:
-            nonlocal begun
-            begun += 1
-            return part if stopped else solve(Picture(part[0].contiguous()), kernel, options, listen).image.pixels[None]
+            progress.begin()
+            if progress.stopped:
+                return part
+            return solver.solve(Picture(part[0].contiguous()), on_step=progress).image.pixels[None]
 
         tile = "off" if side is None else side
         return image.with_pixels(run_tiled(one, image.pixels, tile=tile, overlap=overlap, auto=auto))
@@ -149,23 +144,22 @@ def _in_tiles(solve: Callable[[Image, Tensor, Any, Listener | None], Solution]) 
     return run
 
 
-def _wiener(image: Image, kernel: Tensor, options: DeblurOptions, on_step: Listener | None) -> Solution:
+def _wiener(kernel: Tensor, options: DeblurOptions) -> Deconvolution:
     from retouch.solvers.deconvolution import Wiener
 
-    return Wiener(kernel=kernel, sigma=options.sigma).solve(image, on_step=on_step)
+    return Wiener(kernel=kernel, sigma=options.sigma)
 
 
-def _richardson_lucy(image: Image, kernel: Tensor, options: DeblurOptions, on_step: Listener | None) -> Solution:
+def _richardson_lucy(kernel: Tensor, options: DeblurOptions) -> Deconvolution:
     from retouch.solvers.deconvolution import RichardsonLucy
 
-    return RichardsonLucy(kernel=kernel, iterations=options.iterations).solve(image, on_step=on_step)
+    return RichardsonLucy(kernel=kernel, iterations=options.iterations)
 
 
-def _plug_and_play(image: Image, kernel: Tensor, options: DeblurOptions, on_step: Listener | None) -> Solution:
+def _plug_and_play(kernel: Tensor, options: DeblurOptions) -> Deconvolution:
     from retouch.solvers.deconvolution import PlugAndPlay
 
-    solver = PlugAndPlay(kernel=kernel, denoise=_denoiser(options), sigma=options.sigma, iterations=_TURNS)
-    return solver.solve(image, on_step=on_step)
+    return PlugAndPlay(kernel=kernel, denoise=_denoiser(options), sigma=options.sigma, iterations=_TURNS)
 
 
 def _told_of_noise() -> str | None:

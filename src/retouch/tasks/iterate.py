@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from retouch.image.image import Image
     from retouch.solvers.deep_prior import DeepPrior
     from retouch.solvers.presets import Preset, Task
-    from retouch.solvers.steps import Listener
+    from retouch.solvers.steps import Listener, Step
 
 Network = Literal["hourglass", "decoder"]
 
@@ -78,6 +78,36 @@ def deep_prior(
     return _by_tiles(solver, image, "off" if tile is None else tile, on_step, degrade, kept, guide, scale)
 
 
+class TiledSteps:
+    """The listener of a solver that is run on tile after tile: its steps are told as parts of those of all ``tiles``.
+
+    ``previews``: whether the solver's previews go on to ``on_step``; of several tiles they would show one only.
+    ``stopped``: whether ``on_step`` has cancelled, after which no tile should be begun.
+    """
+
+    def __init__(self, on_step: Listener | None, tiles: int, *, previews: bool = False) -> None:
+        self._on_step, self._tiles, self._previews = on_step, tiles, previews
+        self._begun = 0
+        self.stopped = False
+
+    def begin(self) -> None:
+        """The next tile is about to be solved, or left."""
+        self._begun += 1
+
+    def __call__(self, step: Step) -> bool:
+        from retouch.solvers.steps import Step
+
+        if self._on_step is not None:
+            done = (self._begun - 1) * step.total + step.index
+            rest = max(0, self._tiles - self._begun) * step.total
+            left = step.seconds_left
+            left = None if left is None else left * (1 + rest / max(1, step.total - step.index))
+            preview = step.preview if self._previews else None
+            told = Step(done, max(done, self._tiles * step.total), left, step.loss, preview, step.note)
+            self.stopped = self._on_step(told) is False
+        return not self.stopped
+
+
 def _by_tiles(
     solver: DeepPrior,
     image: Image,
@@ -98,34 +128,22 @@ def _by_tiles(
     longest = max(image.height, image.width) if tile == "off" else AUTO_TILE if tile == "auto" else int(tile)
     overlap = min(_OVERLAP, longest // 4)
     tiles = len(plan(image.height, longest, overlap)) * len(plan(image.width, longest, overlap))
-    begun, stopped = 0, False
-
-    def listen(step: Step) -> bool:
-        nonlocal stopped
-        if on_step is not None:
-            done = (begun - 1) * step.total + step.index  # the preview would show one tile only
-            rest = max(0, tiles - begun) * step.total
-            left = (
-                None if step.seconds_left is None else step.seconds_left * (1 + rest / max(1, step.total - step.index))
-            )
-            stopped = on_step(Step(done, max(done, tiles * step.total), left, step.loss, None, step.note)) is False
-        return not stopped
+    progress = TiledSteps(on_step, tiles)
 
     def solve(planes: Tensor) -> Tensor:
         # the mask and the guide travel with the picture as further channels, so that every tile gets its part of them
-        nonlocal begun
-        begun += 1
+        progress.begin()
         pixels = planes[0, : image.channels].contiguous()
         further = planes[0, image.channels :]
         part = further[:1] if kept is not None else None
         nothing_to_do = part is not None and (bool(part.all()) or not bool(part.any()))
-        if nothing_to_do and not stopped:
+        if nothing_to_do and not progress.stopped:
             steps = solver.resolved(degrade(part)).steps
-            listen(Step(steps, steps))
-        if stopped or nothing_to_do:
+            progress(Step(steps, steps))
+        if progress.stopped or nothing_to_do:
             return pixels[None] if scale == 1 else resize(pixels[None], scale=scale)
         with_flash = Picture(further[-guide.channels :].contiguous()) if guide is not None else None
-        return solver.solve(Picture(pixels), degrade(part), guide=with_flash, on_step=listen).image.pixels[None]
+        return solver.solve(Picture(pixels), degrade(part), guide=with_flash, on_step=progress).image.pixels[None]
 
     planes = [image.pixels, *([kept] if kept is not None else []), *([guide.pixels] if guide is not None else [])]
     pixels = run_tiled(solve, torch.cat(planes), tile=tile, overlap=overlap, scale=scale)
