@@ -202,7 +202,8 @@ def test_a_cycle_leaves_two_weights_and_goes_on_after_a_stop(
 
     recipe = tiny(
         CYCLE
-        | {"run.steps": 5, "card.back": "the way back", "objective.arguments": {"pool": 3, "identity": 0.5, "every": 2}}
+        | {"run.steps": 5, "run.ema": 0.3, "card.back": "the way back"}
+        | {"objective.arguments": {"pool": 3, "identity": 0.5, "every": 2}}
     )
 
     def run(name: str, **options: Any) -> Result:
@@ -221,3 +222,11 @@ def test_a_cycle_leaves_two_weights_and_goes_on_after_a_stop(
     logs = [(tmp_path / folder / "log.csv").read_text().splitlines() for folder in ("whole", "parts")]
     assert [line.split(",")[:-1] for line in logs[0]] == [line.split(",")[:-1] for line in logs[1]]
     assert {"round_trip", "identity", "critic.loss"} <= set(logs[0][0].split(","))
+    # what ships is the average of the weights, both ways
+    state = torch.load(tmp_path / "whole" / "checkpoint.pt", weights_only=False)
+    for name, key in (("tiny", "forward"), ("tiny-back", "back")):
+        shipped = read_tensors(tmp_path / "whole" / f"{name}.safetensors")
+        last = torch.cat([state["networks"][key][part].flatten() for part in shipped])
+        averaged = torch.cat([state["averages"][key][f"module.{part}"].flatten() for part in shipped])
+        assert torch.equal(torch.cat([part.flatten() for part in shipped.values()]), averaged.half())
+        assert not torch.equal(averaged, last)

@@ -11,7 +11,7 @@ import torch
 from retouch.image.atomic import replacing
 from retouch.image.errors import OptionError, RetouchError
 
-VERSION = 1
+VERSION = 2
 FILE = "checkpoint.pt"
 
 

@@ -310,7 +310,7 @@ class _Loop:
         if self.chief:
             self._write_weight(path, half)
             for name, key in trainer.objective.others.items():
-                self._write_weight(path.with_stem(f"{path.stem}-{name}"), half, trainer.objective.networks[key])
+                self._write_weight(path.with_stem(f"{path.stem}-{name}"), half, trainer.shipped(key))
         wait()
         return Result(path, trainer.step, _or_nan(self.best["psnr"]), finished)
 

@@ -110,10 +110,12 @@ class Trainer:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision = _precision(recipe.run.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
-        self.average: AveragedModel | None = None
+        self.averages: dict[str, AveragedModel] = {}
         if recipe.run.ema:
             rule = growing_average(recipe.run.ema)
-            self.average = AveragedModel(self.product, multi_avg_fn=rule, use_buffers=True)
+            for key in (self.objective.product, *self.objective.others.values()):
+                network = self.objective.networks[key]
+                self.averages[key] = AveragedModel(network, multi_avg_fn=rule, use_buffers=True)
         self.optimizers: dict[str, Optimizer] = {}
         self.schedules: dict[str, LRScheduler] = {}
         self.clippers: dict[str, Clipper] = {}
@@ -157,9 +159,13 @@ class Trainer:
     @property
     def best_product(self) -> nn.Module:
         """The network that ships: the average of its weights, where there is one."""
-        if self.average is None:
-            return self.product
-        averaged: nn.Module = self.average.module
+        return self.shipped(self.objective.product)
+
+    def shipped(self, key: str) -> nn.Module:
+        """The network ``key`` of the objective as it ships: the average of its weights, where there is one."""
+        if key not in self.averages:
+            return self.objective.networks[key]
+        averaged: nn.Module = self.averages[key].module
         return averaged
 
     @property
@@ -189,8 +195,8 @@ class Trainer:
                 self.told[turn.name] = self._turn(turn, batches)
             for name, value in self.told[turn.name].items():
                 losses[prefix + name] = value
-        if self.average is not None:
-            self.average.update_parameters(self.product)
+        for key, average in self.averages.items():
+            average.update_parameters(self.objective.networks[key])
         self.step += 1
         return losses
 
@@ -236,7 +242,7 @@ class Trainer:
             "step": self.step,
             "shift": self.shift,
             "networks": {key: network.state_dict() for key, network in self.objective.networks.items()},
-            "average": self.average.state_dict() if self.average is not None else {},
+            "averages": {key: average.state_dict() for key, average in self.averages.items()},
             "optimizers": {key: optimizer.state_dict() for key, optimizer in self.optimizers.items()},
             "schedules": {key: schedule.state_dict() for key, schedule in self.schedules.items()},
             "scaler": self.scaler.state_dict(),
@@ -249,8 +255,8 @@ class Trainer:
         self.step, self.shift = state["step"], state["shift"]
         for key, network in self.objective.networks.items():
             network.load_state_dict(state["networks"][key])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
+        for key, average in self.averages.items():
+            average.load_state_dict(state["averages"][key])
         for key, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][key])
             self.schedules[key].load_state_dict(state["schedules"][key])
