@@ -335,7 +335,8 @@ def test_which_weights_are_kept(
 
     def scored(self: Any, objective: Any, network: nn.Module, device: Any) -> Any:
         shown.append(_weights(network))
-        return room.Validation(next(scores), true(self, objective, network, device).sheet)
+        value = next(scores)
+        return room.Validation({"psnr": value}, value, true(self, objective, network, device).sheet)
 
     monkeypatch.setattr(room.Validator, "__call__", scored)
     recipe = tiny({"run.steps": 8, "run.validate_every": 2, "run.keep": keep, "optimizer.rate": 0.01})

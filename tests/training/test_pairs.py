@@ -169,7 +169,7 @@ def test_swapped_and_resized(tiny: RecipeMaker, folders: tuple[Path, Path]) -> N
     [
         ({"data.degradation": [{"step": [{"kind": "jpeg"}]}]}, "paired has no damage"),
         ({"data.load": 8}, "load must be at least the crop, 16, or 0"),
-        ({"data.shrink": [0.5]}, "load resizes others"),
+        ({"data.shrink": [0.5]}, "load resizes them"),
     ],
 )
 def test_recipes_refused(tiny: RecipeMaker, changes: dict[str, Any], message: str) -> None:

@@ -277,7 +277,7 @@ def test_stages_follow_each_other(staged: TrainingRecipe, train: Callable[..., R
     heard: list[Step] = []
     result = train(staged, on_step=heard.append)
     run = tmp_path / "run"
-    assert result == Result(run / "tiny.safetensors", 9, result.psnr, True)
+    assert result == Result(run / "tiny.safetensors", 9, {"psnr": result.psnr}, True)
     assert math.isfinite(result.psnr)
     parts = staged.stages()
     folders = [run / "1-16-tail", run / "2-32", run / "3-l1"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import signal
@@ -95,9 +94,9 @@ def _read(program: str, about: str, group: type[Options], words: list[str]) -> t
         raise OptionError(f"{program}: --pairs stands in place of --images and --targets")
     if not (options.pairs or options.images):
         raise OptionError(f"{program}: --images needs at least one folder")
-    if options.pairs and recipe.data.source == "degraded":
+    if options.pairs and recipe.data.source in ("degraded", "plain"):
         raise OptionError(
-            f"{program}: --pairs is for recipes of pictures of two kinds; {recipe.name} degrades pictures"
+            f"{program}: --pairs is for recipes of pictures of two kinds; {recipe.name} takes single ones"
         )
     return recipe, options
 
@@ -130,6 +129,7 @@ def run(words: list[str]) -> int:
     recipe, options = _read("retouch train", HELP, TrainOptions, words)
     from retouch.training.distributed import leave, place
     from retouch.training.fit import fit
+    from retouch.training.validation import in_words
 
     folder = options.folder if options.folder is not None else Path("runs") / recipe.name
     stop = _Stop()
@@ -154,7 +154,8 @@ def run(words: list[str]) -> int:
         )
         if place().chief:
             if result.finished:
-                found = "" if math.isnan(result.psnr) else f", best validation {result.psnr:.3f} dB"
+                best = in_words(result.validation)
+                found = f", best validation {best}" if best else ""
                 reporter.say(f"{result.weight}: {result.steps} steps{found}")
             else:
                 reporter.say(f"{folder}: stopped after {result.steps} steps; the same call goes on from there")

@@ -17,13 +17,15 @@ from retouch.degradations.base import Chain, Degradation, uniform
 from retouch.degradations.levels import Levels
 from retouch.degradations.recipe import Choice, Range, Recipe
 from retouch.image.color import grey, luma
-from retouch.image.errors import RetouchError
+from retouch.image.errors import RetouchError, unknown
 from retouch.image.resize import resize
-from retouch.training.pictures import Pictures
+from retouch.training.pictures import Entry, Pictures
 from retouch.training.recipe import DataRecipe, TrainingRecipe
 
 Batch = dict[str, Tensor]
-"""``input`` and ``target``: float32 ``(B, C, H, W)`` in [0, 1] (noise may leave it); levels are planes of ``input``."""
+"""``input`` and ``target``: float32 ``(B, C, H, W)`` in [0, 1] (noise may leave it); levels are planes of ``input``.
+
+``label``, where the recipe has classes: int64 ``(B,)``, the number of each picture's class."""
 
 _UNSURE = 0.1  # how far, of itself, a level that is told may be off
 _MISSED = 0.3  # how likely the diagnosis of one of several damages is missing
@@ -60,6 +62,8 @@ class Samples(Dataset[Batch]):
         self._known: tuple[int, list[int]] = (-1, [])
         one = len(self.degradations) == 1 and not recipe.data.levels
         self.settled = one and is_settled(self.degradations[0], recipe.data)
+        for entry in self.pictures.entries if recipe.data.classes else ():
+            label_of(entry, recipe.data)
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -74,17 +78,28 @@ class Samples(Dataset[Batch]):
             targets.append(self._target(number, generator))
             generators.append(generator)
         target = torch.stack(targets)
+        more = self._labels(numbers)
+        if self.data.source == "plain":
+            return {"input": target, "target": target} | more
         if self.settled:
-            return {"input": self.degradations[0](target, generators[0]), "target": target}
+            return {"input": self.degradations[0](target, generators[0]), "target": target} | more
         inputs = []
         for index, generator in enumerate(generators):
             choice = int(torch.randint(len(self.degradations), (), generator=generator))
             inputs.append(damaged(target[index : index + 1], self.degradations[choice], self.data, generator))
-        return {"input": torch.cat(inputs), "target": target}
+        return {"input": torch.cat(inputs), "target": target} | more
+
+    def _labels(self, numbers: Sequence[int]) -> Batch:
+        labels = [label_of(self.pictures.entries[self._index(number)], self.data) for number in numbers]
+        return {key: torch.cat([label[key] for label in labels]) for key in labels[0]}
+
+    def _index(self, number: int) -> int:
+        """Which picture sample ``number`` takes."""
+        round_, place = divmod(number, len(self.pictures))
+        return self._order(round_)[place]
 
     def _target(self, number: int, generator: Generator) -> Tensor:
-        round_, place = divmod(number, len(self.pictures))
-        pixels = self.pictures[self._order(round_)[place]]
+        pixels = self.pictures[self._index(number)]
 
         def draw(most: int) -> int:
             return int(torch.randint(most + 1, (), generator=generator))
@@ -110,6 +125,15 @@ class Samples(Dataset[Batch]):
             order = torch.randperm(len(self.pictures), generator=generator_of(self.seed, -1 - round_)).tolist()
             self._known = (round_, order)
         return self._known[1]
+
+
+def label_of(entry: Entry, data: DataRecipe) -> Batch:
+    """``label``, of one picture, where the recipe has classes; else nothing. ``RetouchError`` for one of no class."""
+    if not data.classes:
+        return {}
+    if entry.label not in data.classes:
+        raise RetouchError(f"{entry.name}: {unknown('class', entry.label, data.classes)}")
+    return {"label": torch.tensor([data.classes.index(entry.label)])}
 
 
 def damaged(target: Tensor, recipe: Recipe, data: DataRecipe, generator: Generator, sure: bool = False) -> Tensor:

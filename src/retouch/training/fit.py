@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,23 +28,28 @@ from retouch.training.pairs import Pairs, PairSamples, load_data, samples_of
 from retouch.training.pictures import Pictures, find_pictures, load_pictures
 from retouch.training.recipe import TrainingRecipe
 from retouch.training.trainer import Trainer
-from retouch.training.validation import Validation, Validator
+from retouch.training.validation import Validation, Validator, in_words
 
 _RETURNS = 3  # times that a run goes back after a loss that is not finite, before it gives up
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to: the weight it wrote, the steps made, the best validation PSNR (NaN without validation).
+    """What a run came to: the weight it wrote, the steps made, the best validation (see ``Validation.values``).
 
-    Of a recipe with stages: the steps of all of them, the PSNR of the last one begun, and its weight while not all are
-    done. ``finished``: whether all steps were made; if not, the same call goes on from the checkpoint.
+    Of a recipe with stages: the steps of all of them, the validation of the last one begun, and its weight while not
+    all are done. ``finished``: whether all steps were made; if not, the same call goes on from the checkpoint.
     """
 
     weight: Path
     steps: int
-    psnr: float
+    validation: Mapping[str, float]
     finished: bool
+
+    @property
+    def psnr(self) -> float:
+        """Of the best validation, NaN where none was measured."""
+        return self.validation.get("psnr", math.nan)
 
 
 class LossNotFinite(Exception):
@@ -157,7 +162,7 @@ class _Staged:
                 if not result.finished or (asked and number < len(self.parts)):
                     return dataclasses.replace(result, steps=steps + result.steps, finished=False)
             else:
-                result, spent = Result(weight, part.run.steps, _or_nan(state["best"]["psnr"]), True), state["seconds"]
+                result, spent = Result(weight, part.run.steps, state["best"]["values"], True), state["seconds"]
             steps, seconds, before = steps + part.run.steps, seconds + spent, weight
         assert before is not None
         final = self.run / f"{self.recipe.name}.safetensors"
@@ -172,7 +177,7 @@ class _Staged:
             )
             save_weights(final, model.network.state_dict(), card)
         wait()
-        return Result(final, steps, result.psnr, True)
+        return Result(final, steps, result.validation, True)
 
     def _done(self, part: TrainingRecipe, folder: Path, weight: Path, before: Path | None) -> dict[str, Any] | None:
         """The last checkpoint of a stage that is done."""
@@ -203,10 +208,6 @@ def _identity(recipe: TrainingRecipe, samples: Samples | PairSamples, start: Pat
 
 def _write_recipe(recipe: TrainingRecipe, run: Path) -> None:
     (run / "recipe.json").write_text(json.dumps(recipe.table(), indent=2) + "\n")
-
-
-def _or_nan(psnr: float) -> float:
-    return psnr if math.isfinite(psnr) else math.nan
 
 
 def _workers(device: torch.device, here: Place) -> int:
@@ -257,12 +258,13 @@ def _pictures(
         return everything.only(sorted(order[kept:])), everything.only(sorted(order[:kept]))
     if validate is not None:
         return everything, load(find_pictures([validate]), "validation")
-    first = {file: index for index, file in reversed(list(enumerate(everything.files)))}  # a folder may be given twice
+    spots = [(file, entry.number) for file, entry in zip(everything.files, everything.entries, strict=True)]
+    first = {spot: index for index, spot in reversed(list(enumerate(spots)))}  # a folder may be given twice
     order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(recipe.run.seed)).tolist()
     large = [i for i in order if min(everything.entries[i].shape[1:]) >= crop]
-    chosen = list(dict.fromkeys(everything.files[i] for i in large))[: kept_apart(len(first))]
-    rest = [i for i, file in enumerate(everything.files) if file not in chosen]
-    return everything.only(rest), everything.only(sorted(first[file] for file in chosen))
+    chosen = set(list(dict.fromkeys(spots[i] for i in large))[: kept_apart(len(first))])
+    rest = [i for i, spot in enumerate(spots) if spot not in chosen]
+    return everything.only(rest), everything.only(sorted(first[spot] for spot in chosen))
 
 
 class _Loop:
@@ -281,7 +283,7 @@ class _Loop:
         self.recipe, self.trainer, self.run, self.validator, self.on_step = recipe, trainer, run, validator, on_step
         self.images, self.identity, self.chief = images, identity, trainer.here.chief
         self.file = run / checkpoint.FILE
-        self.best: dict[str, Any] = {"psnr": -math.inf, "step": 0, "weights": {}}
+        self.best: dict[str, Any] = {"score": -math.inf, "values": {}, "step": 0, "weights": {}}
         self.returns = 0
         self.seconds = 0.0  # of earlier lives of the run
         self.spent = 0.0  # of all of them, as the checkpoint has it
@@ -312,7 +314,7 @@ class _Loop:
             for name, key in trainer.objective.others.items():
                 self._write_weight(path.with_stem(f"{path.stem}-{name}"), half, trainer.shipped(key))
         wait()
-        return Result(path, trainer.step, _or_nan(self.best["psnr"]), finished)
+        return Result(path, trainer.step, self.best["values"], finished)
 
     def _steps(self) -> bool:
         trainer, run = self.trainer, self.recipe.run
@@ -406,16 +408,16 @@ class _Loop:
 
         trainer = self.trainer
         found = self.validator(trainer.objective, trainer.best_product, trainer.device)
-        self.validation_log.write({"step": trainer.step, "psnr": found.psnr})
-        self.board.scalars(trainer.step, {"validation/psnr": found.psnr})
+        self.validation_log.write({"step": trainer.step, **found.values})
+        self.board.scalars(trainer.step, {f"validation/{name}": value for name, value in found.values.items()})
         self.board.picture(trainer.step, "validation", found.sheet)
         save(found.sheet, self.run / "validation" / f"{trainer.step:08d}.jpg", overwrite=True)
-        better = found.psnr > self.best["psnr"]
+        better = found.score > self.best["score"]
         if better or self.recipe.run.keep == "last":
             save(found.sheet, self.run / "sheet.jpg", overwrite=True)
         if better:
             weights = {key: value.detach().cpu().clone() for key, value in trainer.best_product.state_dict().items()}
-            self.best = {"psnr": found.psnr, "step": trainer.step, "weights": weights}
+            self.best = {"score": found.score, "values": found.values, "step": trainer.step, "weights": weights}
         return found
 
     def _save(self, began: float | None = None) -> None:
@@ -448,8 +450,8 @@ class _Loop:
         if self.on_step is None:
             return True
         if found is not None:
-            # pictures that are not matched have no target to be near to
-            note = f"step {step}: " + ("a sheet" if math.isnan(found.psnr) else f"validation {found.psnr:.3f} dB")
+            words = in_words(found.values)
+            note = f"step {step}: " + (f"validation {words}" if words else "a sheet")
         preview = found.sheet if found is not None else None
         heard = self.on_step(
             Step(step, self.recipe.run.steps, left, loss, preview, note if self.chief else None, speed)

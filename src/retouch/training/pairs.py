@@ -104,7 +104,7 @@ def load_data(
     kinds lie side by side in each picture. Raises ``RetouchError`` where nothing can be used, ``OptionError`` for
     targets of a recipe that makes its own.
     """
-    if recipe.data.source != "degraded":
+    if recipe.data.source in ("paired", "unpaired"):
         return load_pairs(recipe, find_pictures(images), find_pictures(targets) if targets else [], load, tell)
     if targets:
         raise OptionError(f"--targets is for recipes of pictures of two kinds; {recipe.name} degrades the pictures")

@@ -50,25 +50,26 @@ class NetworkRecipe:
 class DataRecipe:
     """How pictures become pairs (input, target).
 
-    ``source``: "degraded", the input is the target after a degradation; "paired", pictures of two kinds that belong
-    together; "unpaired", pictures of two kinds. Of two kinds the first, or the left half of each picture, is the input;
-    with ``swap`` the second. ``load``: pictures of two kinds are resized to squares of this side before they are cut, 0
-    leaves them.
+    ``source``: "degraded", the input is the target after a degradation; "plain", the input is the target; "paired",
+    pictures of two kinds that belong together; "unpaired", pictures of two kinds. Of two kinds the first, or the left
+    half of each picture, is the input; with ``swap`` the second. ``load``: pictures of two kinds are resized to squares
+    of this side before they are cut, 0 leaves them.
 
-    ``crop``: side of the target in pixels. ``channels``: "y" (studio-range BT.601 luma), "grey" (full range) or
-    "rgb". ``degradation``: tables of ``degradations.recipe``, of which one is drawn for each target, all equally
-    likely. ``flips`` and ``rotations`` (by quarter turns) are random. ``shrink``: the target is cut from the picture
-    made smaller by one of these factors. ``augment``: steps as those of a degradation (``kind``, ``probability``, ...)
-    that change the target itself, before it is damaged: perspective, zoom, contrast. ``held_out``: pictures kept for
+    ``crop``: side of the target in pixels. ``channels``: "y" (studio-range BT.601 luma), "grey" (full range) or "rgb".
+    ``degradation``: tables of ``degradations.recipe``, of which one is drawn for each target, all equally likely.
+    ``flips`` and ``rotations`` (by quarter turns) are random. ``shrink``: the target is cut from the picture made
+    smaller by one of these factors. ``augment``: steps as those of a degradation (``kind``, ``probability``, ...) that
+    change the target itself, before it is damaged: perspective, zoom, contrast. ``held_out``: pictures kept for
     validation where no folder of them is given. ``small``: what a picture smaller than the crop is, an error or
     skipped. ``levels``: what the network is told goes with the picture, as planes that say how strong each damage is
-    (``degradations.levels``), a little wrong and sometimes left out, as a diagnosis is. ``cache``: decoded pictures
-    are kept in one memory-mapped file; without it each crop decodes its picture anew.
+    (``degradations.levels``), a little wrong and sometimes left out, as a diagnosis is. ``classes``: names of what the
+    pictures show, those of the folders they lie in, or digits: the number of its class goes with each. ``cache``:
+    decoded pictures are kept in one memory-mapped file; without it each crop decodes its picture anew.
     """
 
     crop: int
     degradation: tuple[dict[str, Any], ...] = ()
-    source: Literal["degraded", "paired", "unpaired"] = "degraded"
+    source: Literal["degraded", "plain", "paired", "unpaired"] = "degraded"
     swap: bool = False
     load: int = 0
     channels: Literal["y", "grey", "rgb"] = "rgb"
@@ -79,6 +80,7 @@ class DataRecipe:
     held_out: int = 8
     small: Literal["error", "skip"] = "error"
     levels: bool = False
+    classes: tuple[str, ...] = ()
     cache: bool = True
 
 
@@ -214,11 +216,12 @@ class TrainingRecipe:
         _check(0 <= run.seed < 2**63, "run: seed must be at least 0")
         _check(min(run.validate_every, run.save_every, run.log_every) >= 1, "run: the ..._every are at least 1")
         _check(data.crop >= 1, f"data: crop must be at least 1, not {data.crop}")
-        degraded = data.source == "degraded"
+        degraded, alone = data.source == "degraded", data.source in ("degraded", "plain")
         _check(bool(data.degradation) or not degraded, "data: needs at least one [[data.degradation]]")
-        _check(degraded or not (data.degradation or data.augment or data.levels), f"data: {data.source} has no damage")
+        _check(degraded or not (data.degradation or data.levels), f"data: {data.source} has no damage")
+        _check(alone or not (data.augment or data.classes), f"data: {data.source} has no augment and no classes")
         _check(data.load == 0 or data.load >= data.crop, f"data: load must be at least the crop, {data.crop}, or 0")
-        _check(degraded or data.shrink == (1.0,), "data: shrink is for pictures that are degraded; load resizes others")
+        _check(alone or data.shrink == (1.0,), "data: shrink is not for pictures of two kinds; load resizes them")
         _check(data.held_out >= 0, "data: held_out must be at least 0")
         _check(bool(data.shrink) and all(0 < s <= 1 for s in data.shrink), "data: shrink holds factors in 0..1")
         _check(self.optimizer.rate > 0, "optimizer: rate must be above 0")

@@ -1,9 +1,9 @@
-"""Validation: PSNR on pictures that training does not see, and a sheet of them."""
+"""Validation: PSNR, or what the objective measures, on pictures that training does not see, and a sheet of them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from retouch.image.image import Image
 from retouch.image.resize import resize
 from retouch.image.sheet import sheet
 from retouch.metrics import psnr
-from retouch.training.data import Batch, damaged, generator_of, to_channels
+from retouch.training.data import Batch, damaged, generator_of, label_of, to_channels
 from retouch.training.objectives.base import Objective
 from retouch.training.pairs import Pairs, pair_cases
 from retouch.training.pictures import Pictures
@@ -21,19 +21,34 @@ from retouch.training.recipe import TrainingRecipe
 
 _SIDE = 256
 _ROWS = 4
+_TOGETHER = 256  # cases of one shape that an objective measures at once
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What a validation found: the mean PSNR in dB, the picture's own channels, and a sheet of the first pictures.
+    """What a validation found, and a sheet of the first pictures.
 
-    The sheet's columns are the input, the prediction and the target; where the input is smaller than the target, also
-    what nearest neighbours and bilinear interpolation make of it. A recipe that damages by ``resize_blur`` or by
-    ``downsample`` and ``upsample`` gives the network an input that is enlarged already, in three columns therefore.
+    ``values``: means over the pictures, by name; "psnr" in dB, of the picture's own channels, unless the objective
+    measures something else. Empty where there is nothing to be near to. ``score``: which weights are the best, the
+    higher the better; NaN where nothing is. The sheet's columns are the input, the prediction and the target; where the
+    input is smaller than the target, also what nearest neighbours and bilinear interpolation make of it. A recipe that
+    damages by ``resize_blur`` or by ``downsample`` and ``upsample`` gives the network an input that is enlarged
+    already, in three columns therefore.
     """
 
-    psnr: float
+    values: Mapping[str, float]
+    score: float
     sheet: Image
+
+    @property
+    def psnr(self) -> float:
+        """In dB; NaN where it was not measured."""
+        return self.values.get("psnr", math.nan)
+
+
+def in_words(values: Mapping[str, float]) -> str:
+    """What was measured, for people: "31.250 dB", "accuracy 0.934, loss 0.21"; empty for nothing."""
+    return ", ".join(f"{value:.3f} dB" if name == "psnr" else f"{name} {value:.4g}" for name, value in values.items())
 
 
 class Validator:
@@ -51,7 +66,8 @@ class Validator:
         """For the pictures that are held out."""
         if isinstance(pictures, Pairs):
             return cls(pair_cases(pictures, recipe), 0, pictures.matched)
-        return cls(degraded_cases(pictures, recipe), math.ceil(1 / recipe.degradations()[0].scale))
+        scale = recipe.degradations()[0].scale if recipe.degradations() else 1
+        return cls(degraded_cases(pictures, recipe), math.ceil(1 / scale))
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -61,6 +77,37 @@ class Validator:
         """Run ``network`` (the product, or its average) on every case; in float32."""
         training = network.training
         network.eval()
+        measured = self._measured(objective, network, device)
+        picture = objective.show(network, self._batches(device)) if measured else None
+        if picture is None:
+            scores, picture = self._compared(objective, network, device)
+            measured = measured or ({"psnr": scores} if scores else {})
+        network.train(training)
+        values = {name: sum(column) / len(column) for name, column in measured.items()}
+        score = values.pop("score", values.get("psnr", math.nan))
+        return Validation(values, score, picture)
+
+    def _batches(self, device: torch.device) -> list[Batch]:
+        """The cases, as many together as have one shape, ``_TOGETHER`` at most."""
+        alike: dict[tuple[tuple[int, ...], ...], list[Batch]] = {}
+        for _, batch in self.cases:
+            alike.setdefault(tuple(value.shape for value in batch.values()), []).append(batch)
+        return [
+            {key: torch.cat([one[key] for one in some]).to(device) for key in some[0]}
+            for group in alike.values()
+            for some in (group[at : at + _TOGETHER] for at in range(0, len(group), _TOGETHER))
+        ]
+
+    def _measured(self, objective: Objective, network: nn.Module, device: torch.device) -> dict[str, list[float]]:
+        """What the objective measures, a value a picture."""
+        found: dict[str, list[float]] = {}
+        for batch in self._batches(device):
+            for name, column in objective.measure(network, batch).items():
+                found.setdefault(name, []).extend(column.float().cpu().tolist())
+        return found
+
+    def _compared(self, objective: Objective, network: nn.Module, device: torch.device) -> tuple[list[float], Image]:
+        """The PSNR of every prediction that has a target, and the sheet."""
         scores: list[float] = []
         rows: list[list[Image | None]] = []
         captions: list[list[str]] = []
@@ -70,7 +117,8 @@ class Validator:
             there = {key: value.to(device) for key, value in batch.items()}
             made = objective.predict(network, there).float().cpu().clamp(0, 1)
             target = batch["target"]
-            scores.append(psnr(made[0], target[0], shave=self.border) if self.matched else math.nan)
+            if self.matched:
+                scores.append(psnr(made[0], target[0], shave=self.border))
             if len(rows) < _ROWS and name not in names:
                 given = batch["input"][:, : target.shape[1]].clamp(0, 1)
                 shown = _enlarged(given, target) | {"prediction": made}
@@ -80,10 +128,8 @@ class Validator:
                 captions.append([first, *marks, ""])
                 titles = ["input", *shown, "target" if self.matched else "of that kind"]
                 names.append(name)
-        network.train(training)
         picture = sheet(rows, column_titles=titles, row_titles=names, captions=captions)
-        finite = [score for score in scores if math.isfinite(score)]
-        return Validation(sum(finite) / len(finite) if finite else math.nan, picture)
+        return [score for score in scores if math.isfinite(score)], picture
 
     def _mark(self, x: Tensor, target: Tensor) -> str:
         return f"{psnr(x[0], target[0], shave=self.border):.2f} dB" if self.matched else ""
@@ -100,10 +146,13 @@ def degraded_cases(pictures: Pictures, recipe: TrainingRecipe) -> list[tuple[str
             continue
         top, left = (pixels.shape[1] - side) // 2, (pixels.shape[2] - side) // 2
         target = to_channels(pixels[:, top : top + side, left : left + side], recipe.data.channels)[None]
+        label = label_of(pictures.entries[index], recipe.data)
+        if recipe.data.source == "plain":
+            cases.append((pictures.entries[index].name, {"input": target, "target": target} | label))
         for number, degradation in enumerate(recipe.degradations()):
             generator = generator_of(recipe.run.seed, -1_000_000 - index, number)
             made = damaged(target, degradation, recipe.data, generator, sure=True)
-            cases.append((pictures.entries[index].name, {"input": made, "target": target.contiguous()}))
+            cases.append((pictures.entries[index].name, {"input": made, "target": target.contiguous()} | label))
     return cases
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
+from retouch.image.image import Image
 from retouch.training.data import Batch
 
 Networks = Mapping[str, Callable[..., Tensor]]
@@ -49,6 +50,18 @@ class Objective(ABC):
     @abstractmethod
     def predict(self, network: nn.Module, batch: Batch) -> Tensor:
         """What the product makes of a validation batch, to be compared with its target."""
+
+    def measure(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """What the product is worth on a validation batch, by name: one number a picture, ``(B,)`` each.
+
+        ``"score"`` among them tells which weights are the best, the higher the better. By default nothing: the PSNR of
+        ``predict`` is measured instead.
+        """
+        return {}
+
+    def show(self, network: nn.Module, batches: Sequence[Batch]) -> Image | None:
+        """The picture that goes with a validation; None for what ``predict`` makes beside input and target."""
+        return None
 
     def stepped(self, turn: str) -> None:  # noqa: B027  most have nothing to do
         """After the optimiser's step of ``turn``; nothing by default."""
