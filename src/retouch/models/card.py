@@ -15,6 +15,7 @@ COLOURS = {
     "y": "the network works on the BT.601 luma; the chroma is interpolated, or left as it is",
     "rgb": "the network works on the three channels together",
     "each": "the network works on each channel by itself",
+    "grey": "the network works on the full-range grey of a picture",
 }
 """How a picture's channels meet the network: the values of ``Card.colour``."""
 
@@ -70,7 +71,8 @@ class Card:
     training recipe, as tables. ``data`` and ``data_licence``: what it learned from. ``steps``, ``seed``, ``trained_on``
     (device), ``hours``. ``parameters``: learned numbers. ``sha256``: of the tensors, see ``load.checksum``.
     ``published``: where the method was published. ``curves``: the training's log, thinned: columns by name, the same
-    number of values each, "step" among them.
+    number of values each, "step" among them. ``classes``: what a classifier tells apart, in the order of its outputs.
+    ``base``: feature weights (``models.features``) that hold all tensors that the file leaves out, under the same names.
     """
 
     name: str
@@ -96,6 +98,8 @@ class Card:
     licence: str = "Apache-2.0"
     measured: tuple[Measured, ...] = ()
     curves: Mapping[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    base: str = ""
 
     def __post_init__(self) -> None:
         if self.colour not in COLOURS:
@@ -121,7 +125,7 @@ class Card:
             table = json.loads(text)
             known = {f.name for f in dataclasses.fields(cls)}
             values = {key: value for key, value in table.items() if key in known}
-            for key in ("tasks", "scales", "data", "sigma", "quality"):
+            for key in ("tasks", "scales", "data", "sigma", "quality", "classes"):
                 if isinstance(values.get(key), list):
                     values[key] = tuple(values[key])
             columns = {f.name for f in dataclasses.fields(Measured)}

@@ -27,6 +27,8 @@ NETWORKS: dict[str, str] = {
     "pix2pix-unet": "retouch.networks.pix2pix:UNetGenerator",
     "resnet-generator": "retouch.networks.cyclegan:ResNetGenerator",
     "patchgan": "retouch.networks.patchgan:PatchGAN",
+    "small-cnn": "retouch.networks.small_cnn:SmallCNN",
+    "efficientnet-lite0": "retouch.networks.efficientnet:EfficientNetLite0",
 }
 """Every architecture a recipe or a card may name: name -> module and class."""
 
