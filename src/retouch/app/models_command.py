@@ -112,9 +112,11 @@ def _list(words: list[str]) -> int:
     from retouch.tasks import TASKS
 
     wanted = set(values["inputs"])
-    for task in wanted - set(TASKS):
-        raise OptionError(unknown("task", task, list(TASKS)))
-    found = [entry for entry in entries() if not wanted or wanted & set(entry.card.tasks)]
+    there = entries()
+    known = dict.fromkeys([*TASKS, *(task for entry in there for task in entry.card.tasks)])
+    for task in wanted - set(known):
+        raise OptionError(unknown("task", task, list(known)))
+    found = [entry for entry in there if not wanted or wanted & set(entry.card.tasks)]
     if values[ShownOptions]["json"]:
         print(json.dumps([_facts(entry) for entry in found], indent=2))
         return 0
@@ -182,7 +184,7 @@ def _first_row(card: Card) -> str:
     from retouch.evaluation.table import translated
 
     row = card.measured[0]
-    first = translated(row) or [f"{row.psnr:.2f} dB"]
+    first = translated(row) or ([f"{row.psnr:.2f} dB"] if row.psnr is not None else ["measured"])
     return f"{first[0]} ({_condition(row)})"
 
 
@@ -199,7 +201,8 @@ def _measured(row: Measured) -> str:
     before = f", {row.input_psnr:.2f} dB before" if row.input_psnr is not None else ""
     name = f"{_condition(row)} "
     first = "".join(f"{word}  " for word in translated(row))
-    return f"  {name:<20}{first}{row.psnr:6.2f} dB  SSIM {row.ssim:.4f}  ({row.images} pictures{before})"
+    near = f"{row.psnr:6.2f} dB  SSIM {row.ssim:.4f}  " if row.psnr is not None and row.ssim is not None else ""
+    return f"  {name:<20}{first}{near}({row.images} pictures{before})"
 
 
 def _bytes(size: int) -> str:
@@ -242,6 +245,8 @@ def describe(card: Card, path: Path) -> list[str]:
         "parameters": f"{card.parameters:,}",
         "tasks": ", ".join(card.tasks),
         "trained for": trained_for(card),
+        "tells apart": _several(card.classes),
+        "stands on": f"{card.base} (the file holds what was learned anew)" if card.base else "",
         "colour": f"{card.colour}: {COLOURS[card.colour]}",
         "data": ", ".join(card.data),
         "data licence": card.data_licence,
@@ -260,6 +265,13 @@ def describe(card: Card, path: Path) -> list[str]:
         lines += ["", "Recipe:", *(f"  {key} = {value}" for key, value in _flat(card.recipe, ""))]
     return lines
 
+
+def _several(names: tuple[str, ...]) -> str:
+    """The first names, and how many there are if that is not all."""
+    return ", ".join(names) if len(names) <= _NAMED else f"{', '.join(names[:_NAMED])}, ... ({len(names)})"
+
+
+_NAMED = 12
 
 _BARS = "▁▂▃▄▅▆▇█"
 

@@ -74,10 +74,12 @@ def published(family: str, dataset: str, condition: str) -> Published | Publishe
 def translated(row: Measured) -> list[str]:
     """What counts most of a translation: 'accuracy 0.512', 'class 0.300', 'IoU 0.180', or Fréchet distance and L1.
 
-    Empty for other rows.
+    Of a classifier the accuracies. Empty for other rows.
     """
     if row.accuracy is not None and row.class_accuracy is not None and row.iou is not None:
         return [f"accuracy {row.accuracy:.3f}", f"class {row.class_accuracy:.3f}", f"IoU {row.iou:.3f}"]
+    if row.accuracy is not None and row.class_accuracy is not None:
+        return [f"accuracy {row.accuracy:.3f}", f"class {row.class_accuracy:.3f}"]
     if row.frechet is not None and row.l1 is not None:
         return [f"Fréchet {row.frechet:.1f}", f"L1 {row.l1:.3f}"]
     return []
@@ -105,7 +107,7 @@ def table(weights: Sequence[tuple[Card, int]]) -> str:
                 row.dataset,
                 condition,
                 _reached(row),
-                published(card.family, row.dataset, _LABELS if row.accuracy is not None else condition) or "",
+                published(card.family, row.dataset, _LABELS if row.iou is not None else condition) or "",
                 _classical(row),
                 f"{card.parameters:,}",
                 f"{size / 1000:.0f} kB",
@@ -121,6 +123,8 @@ def table(weights: Sequence[tuple[Card, int]]) -> str:
 def _reached(row: Measured) -> str:
     if first := translated(row):
         return f"**{first[0]}** / " + " / ".join(first[1:])
+    if row.psnr is None or row.ssim is None:
+        return ""
     return f"**{row.psnr:.2f}** / {row.ssim:.4f}{_perceptual(row.lpips)}{_colour(row.chroma_error)}"
 
 

@@ -24,7 +24,9 @@ COLOURS = {
 class Measured:
     """One row of ``retouch evaluate``: means over the ``images`` pictures of ``dataset``.
 
-    Exactly one of ``scale``, ``sigma``, ``quality`` and ``recipe`` (of a damage) is set. ``psnr`` in dB. ``input_psnr``
+    Exactly one of ``scale``, ``sigma``, ``quality`` and ``recipe`` (of a damage) is set. ``psnr`` in dB, and ``ssim``:
+    None of weights that make no picture, as those that classify, whose ``recipe`` is "classification" and which have
+    ``accuracy`` and ``class_accuracy``. ``input_psnr``
     and ``input_ssim``: of the damaged pictures themselves. ``lpips``, ``input_lpips``: perceptual distances, where they
     were asked for. ``chroma_error``, ``input_chroma_error`` (CIE ab), ``colourfulness``, ``original_colourfulness``:
     of weights that give colour, whose ``recipe`` is "grey". ``l1`` (of 0..1), and either ``accuracy``,
@@ -33,9 +35,9 @@ class Measured:
     """
 
     dataset: str
-    psnr: float
-    ssim: float
     images: int
+    psnr: float | None = None
+    ssim: float | None = None
     scale: int | None = None
     sigma: float | None = None
     quality: int | None = None
@@ -72,7 +74,7 @@ class Card:
     (device), ``hours``. ``parameters``: learned numbers. ``sha256``: of the tensors, see ``load.checksum``.
     ``published``: where the method was published. ``curves``: the training's log, thinned: columns by name, the same
     number of values each, "step" among them. ``classes``: what a classifier tells apart, in the order of its outputs.
-    ``base``: feature weights (``models.features``) that hold all tensors that the file leaves out, under the same names.
+    ``base``: feature weights (``models.features``) that hold, under the same names, all tensors the file leaves out.
     """
 
     name: str

@@ -42,8 +42,9 @@ def checksum(tensors: Mapping[str, Tensor]) -> str:
 def save_weights(path: str | Path, tensors: Mapping[str, Tensor], card: Card, *, half: bool = True) -> Card:
     """Write the tensors of a network and its card; the card as written, with ``sha256`` and ``parameters`` filled in.
 
-    ``half``: floating point tensors are stored in float16. What is as in the card's base is left out. Written beside its target and renamed. Raises
-    ``RetouchError`` for tensors that hold NaN, or overflow float16, or where the file cannot be written.
+    ``half``: floating point tensors are stored in float16. What is as in the card's base is left out. Written beside
+    its target and renamed. Raises ``RetouchError`` for tensors that hold NaN, or overflow float16, or where the file
+    cannot be written.
     """
     path = Path(path)
     stored = {}
