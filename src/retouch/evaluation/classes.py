@@ -147,7 +147,7 @@ class ClassReport:
             column_titles=[f"told {name}" for name in self.classes],
             row_titles=self.classes,
             captions=captions,
-            title=f"{self.model} on {self.dataset}: {self.accuracy:.1%} right",
+            title=f"{Path(self.model).stem} on {self.dataset}: {self.accuracy:.1%} right",
             cell=96 if len(self.classes) > 3 else 192,
         )
 
