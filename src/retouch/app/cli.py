@@ -75,9 +75,19 @@ class _Verb:
 
 
 def _verbs() -> dict[str, _Verb]:
-    from retouch.app import compare_command, evaluate_command, methods_command, models_command, train_command
+    from retouch.app import (
+        compare_command,
+        evaluate_command,
+        methods_command,
+        models_command,
+        train_command,
+        visualize_command,
+        zoom_command,
+    )  # fmt: skip
 
     verbs = {task.name: _Verb(task.help, partial(_run_task, task)) for task in TASKS.values()}
+    verbs["zoom"] = _Verb(zoom_command.HELP, zoom_command.run)
+    verbs["visualize"] = _Verb(visualize_command.HELP, visualize_command.run)
     verbs["compare"] = _Verb(compare_command.HELP, compare_command.run)
     verbs["evaluate"] = _Verb(evaluate_command.HELP, evaluate_command.run)
     verbs["train"] = _Verb(train_command.HELP, train_command.run)

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 _BOUND_POWER = 6  # alpha of the papers: nearly a box
 _BOUND = 80 / 255  # of a pixel's distance from grey at which the bound counts 1, as in the papers
 _VARIATION_POWER = 2.0  # beta of the papers
+_BOUND_SHARE = 0.01  # of the variation's weight
+_CALM = (
+    0.3  # weight of the variation for each pixel of the layer's stride, by the looks of VGG16's and AlexNet's layers
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +41,10 @@ class Inversion:
     """Feature inversion as a solver.
 
     ``network``: a feature network; ``layer``: the one to invert. ``prior``: 'tv', pixels with total variation of weight
-    ``variation``, or 'deep-prior', the weights of an hourglass. ``side``: short side at which the picture is shown, at
-    most, 0 for its own. ``steps``, ``learning_rate``: of Adam, whose rate falls to nothing as a cosine for pixels (the
-    papers take gradient descent with momentum); None: by the prior. ``wide``: the published hourglass, else one half as
-    wide. ``precision``: as for ``DeepPrior``. ``seed`` fixes the start.
+    ``variation`` (None: by the layer's stride), or 'deep-prior', the weights of an hourglass. ``side``: short side at
+    which the picture is shown, at most, 0 for its own. ``steps``, ``learning_rate``: of Adam, whose rate falls to
+    nothing as a cosine for pixels (the papers take gradient descent with momentum); None: by the prior. ``wide``: the
+    published hourglass, else one half as wide. ``precision``: as for ``DeepPrior``. ``seed`` fixes the start.
     """
 
     network: NamedLayers
@@ -104,6 +108,9 @@ class Descent:
         target = resize(pixels, size).clamp(0, 1).expand(-1, 3, -1, -1).to(self.device)
         with torch.no_grad():
             self.wanted = self._features(target)
+        # a position of a late layer stands for many pixels, which it tells little about each
+        stride = shorter / max(1, min(self.wanted.shape[-2:]))
+        self.calm = _CALM * stride if options.variation is None else options.variation
         self.energy = self.wanted.square().sum().clamp_min(1e-12)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
@@ -112,7 +119,7 @@ class Descent:
             ).to(self.device)
         rate = options.learning_rate
         if rate is None:
-            rate = 0.05 if options.prior == "tv" else 0.005
+            rate = 0.03 if options.prior == "tv" else 0.005
         self.rate = rate
         self.optimizer = torch.optim.Adam(self.picture.parameters(), lr=rate)
 
@@ -134,7 +141,7 @@ class Descent:
         loss = (self._features(x) - self.wanted).square().sum() / self.energy
         told = float(loss.detach())
         if options.prior == "tv":
-            loss = loss + options.variation * variation(x) + 0.1 * options.variation * bound(x)
+            loss = loss + self.calm * (variation(x) + _BOUND_SHARE * bound(x))
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return told, x.detach().clamp(0, 1).cpu()

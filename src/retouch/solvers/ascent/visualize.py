@@ -226,9 +226,10 @@ class Untrained(nn.Module):
         canvas = max(self.network.smallest, math.ceil(side / self.network.multiple) * self.network.multiple)
         self.register_buffer("code", torch.rand(1, 32, canvas, canvas) * 0.1)
         self.start = (canvas - side) // 2
+        self.generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
 
     def forward(self) -> Tensor:
-        noise = _NOISE * torch.randn(self.code.shape)
+        noise = _NOISE * torch.randn(self.code.shape, generator=self.generator)
         whole: Tensor = self.network(self.code + noise.to(self.code.device))
         return whole[..., self.start : self.start + self.side, self.start : self.start + self.side]
 
