@@ -23,7 +23,7 @@ from retouch.tasks.visualize import VisualizeOptions, visualizations
 PHOTOS = {"astronaut": (0, 70), "chelsea": (0, 60), "coffee": (16, 110), "rocket": (40, 130)}
 """The photographs, and the upper left corner of the part of each."""
 LAYERS = (("vgg16", "relu3_3"), ("vgg16", "relu4_3"), ("vgg16", "relu5_3"), ("efficientnet-lite0", "block11"))
-GUIDED = (("coffee", "chelsea"), ("rocket", "chelsea"), ("chelsea", "coffee"), ("astronaut", "rocket"))
+GUIDED = (("coffee", "chelsea"), ("rocket", "chelsea"), ("chelsea", "coffee"))
 """The photograph, and the one that guides its dream."""
 CHANNELS = (("vgg16", "relu3_3", "6,51,151,188,244"), ("vgg16", "relu4_3", "0,2,11,90,361"),
             ("efficientnet-lite0", "block11", "0,2,3,26,60"))  # fmt: skip

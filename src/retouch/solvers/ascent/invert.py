@@ -198,8 +198,8 @@ class Hourglassed(nn.Module):
             downsampling="avg",
             padding="zeros",
         )
-        multiple, smallest = self.network.multiple, self.network.smallest
-        canvas = [max(smallest, math.ceil(length / multiple) * multiple) for length in size]
+        multiple = self.network.multiple
+        canvas = [max(2, math.ceil(length / multiple)) * multiple for length in size]  # zero padding needs no more
         top, left = ((whole - part) // 2 for whole, part in zip(canvas, size, strict=True))
         self.part = (..., slice(top, top + size[0]), slice(left, left + size[1]))
         self.register_buffer("code", torch.rand(1, 32, canvas[0], canvas[1]) * 0.1)
