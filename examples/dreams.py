@@ -25,10 +25,11 @@ PHOTOS = {"astronaut": (0, 70), "chelsea": (0, 60), "coffee": (16, 110), "rocket
 LAYERS = (("vgg16", "relu3_3"), ("vgg16", "relu4_3"), ("vgg16", "relu5_3"), ("efficientnet-lite0", "block11"))
 GUIDED = (("coffee", "chelsea"), ("rocket", "chelsea"), ("chelsea", "coffee"))
 """The photograph, and the one that guides its dream."""
-CHANNELS = (("vgg16", "relu3_3", "6,51,151,188,244"), ("vgg16", "relu4_3", "0,2,11,90,361"),
-            ("efficientnet-lite0", "block11", "0,2,3,26,60"))  # fmt: skip
+CHANNELS = (("vgg16", "relu4_3", "0,2,3,11,90", 80), ("efficientnet-lite0", "block11", "0,2,3,26,60", 160))
+"""Network, layer, channels, steps."""
 CLASSES = ("goldfish;flamingo;daisy;espresso;jellyfish", "tarantula;peacock;castle;strawberry;monarch")
-INVERTED = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
+INVERTED = ("relu1", "relu2", "relu3", "relu4", "relu5")
+"""Layers of AlexNet."""
 
 
 def part_of(name: str, side: int) -> Image:
@@ -65,14 +66,14 @@ def guided(side: int, cell: int) -> Image:
 def visualized(side: int, cell: int) -> Image:
     """What channels of three layers look for, and ten classes of ImageNet."""
     rows, captions, titles = [], [], []
-    for network, layer, channels in CHANNELS:
-        options = VisualizeOptions(layer=layer, channel=channels, side=side)
+    for network, layer, channels, steps in CHANNELS:
+        options = VisualizeOptions(layer=layer, channel=channels, side=side, steps=steps)
         pictures, words = visualizations(network, options)
         rows.append(pictures)
         captions.append([word.partition(":")[2] for word in words])
         titles.append(f"{network} {layer}")
     for classes in CLASSES:
-        pictures, words = visualizations("efficientnet-lite0", VisualizeOptions(class_=classes, side=side))
+        pictures, words = visualizations("efficientnet-lite0", VisualizeOptions(class_=classes, side=side, steps=256))
         rows.append(pictures)
         captions.append(words)
         titles.append("classes")
@@ -85,7 +86,7 @@ def inverted(side: int, cell: int) -> Image:
     rows: list[list[Image | None]] = []
     for method in ("tv", "deep-prior"):
         made = [
-            retouch.invert(photo, network="vgg16", layer=layer, method=method, steps=300, side=side)
+            retouch.invert(photo, network="alexnet", layer=layer, method=method, steps=200, side=side)
             for layer in INVERTED
         ]
         rows.append([photo, *made])
@@ -95,7 +96,7 @@ def inverted(side: int, cell: int) -> Image:
 SHEETS = {
     "dreams": (dreams, 288),
     "guided": (guided, 288),
-    "visualized": (visualized, 224),
+    "visualized": (visualized, 176),
     "inverted": (inverted, 224),
 }
 """What makes each sheet, and the side of its pictures."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Prior = Literal["tv", "deep-prior"]
 _STEPS: dict[Prior, dict[str, int]] = {
-    "tv": {"quick": 200, "normal": 500, "paper": 1000},
+    "tv": {"quick": 120, "normal": 200, "paper": 600},
     "deep-prior": {"quick": 200, "normal": 600, "paper": 3100},
 }
 
