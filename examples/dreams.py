@@ -28,7 +28,7 @@ GUIDED = (("coffee", "chelsea"), ("rocket", "chelsea"), ("chelsea", "coffee"))
 CHANNELS = (("vgg16", "relu4_3", "0,2,3,11,90", 80), ("efficientnet-lite0", "block11", "0,2,3,26,60", 160))
 """Network, layer, channels, steps."""
 CLASSES = ("goldfish;flamingo;daisy;espresso;jellyfish", "tarantula;peacock;castle;strawberry;monarch")
-INVERTED = ("relu1", "relu2", "relu3", "relu4", "relu5")
+INVERTED = ("relu1", "relu3", "relu5")
 """Layers of AlexNet."""
 
 
@@ -82,13 +82,10 @@ def visualized(side: int, cell: int) -> Image:
 
 def inverted(side: int, cell: int) -> Image:
     """One photograph from what successive layers keep of it, by both methods."""
-    photo = part_of("chelsea", side)
+    photo = Image.from_array(skimage.data.chelsea()[20 : 20 + side, 80 : 80 + side])
     rows: list[list[Image | None]] = []
     for method in ("tv", "deep-prior"):
-        made = [
-            retouch.invert(photo, network="alexnet", layer=layer, method=method, steps=200, side=side)
-            for layer in INVERTED
-        ]
+        made = [retouch.invert(photo, network="alexnet", layer=layer, method=method, steps=200) for layer in INVERTED]
         rows.append([photo, *made])
     return sheet(rows, column_titles=["original", *INVERTED], row_titles=["tv", "deep-prior"], cell=cell, gap=6)
 
@@ -97,7 +94,7 @@ SHEETS = {
     "dreams": (dreams, 288),
     "guided": (guided, 288),
     "visualized": (visualized, 176),
-    "inverted": (inverted, 224),
+    "inverted": (inverted, 256),
 }
 """What makes each sheet, and the side of its pictures."""
 

@@ -236,6 +236,6 @@ def test_dreams_draws_what_networks_see(tmp_path: Path, monkeypatch: pytest.Monk
         monkeypatch.setattr(script, "visualizations", drawn)
         script.main()
         assert retouch.open(target).height > rows * 64
-    assert len(calls) == 4 * 4 + 3 * 2 + 2 * 5
+    assert len(calls) == 4 * 4 + 3 * 2 + 2 * 3
     assert sum("guide" in options for options in calls) == 3
     assert {options["method"] for options in calls if "method" in options} == {"tv", "deep-prior"}
