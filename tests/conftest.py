@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+
+from retouch.networks.layers import NamedLayers, NamedStep
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -24,3 +27,40 @@ def shared_data() -> Path:
     if not (folder / "test").is_dir():
         pytest.skip(f"no test pictures at {folder}: set RETOUCH_DATA")
     return folder
+
+
+class TinyNetwork(NamedLayers):
+    """Two convolutions with ReLUs and a pooling between them: random weights, for tests that need no published ones."""
+
+    names = ("conv1", "relu1", "pool1", "conv2", "relu4_3")
+
+    def __init__(self) -> None:
+        super().__init__("Tiny", (0.5, 0.4, 0.3), (0.25, 0.25, 0.25))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.features = nn.Sequential(
+                nn.Conv2d(3, 5, 3, padding=1),
+                nn.ReLU(inplace=True),
+                nn.MaxPool2d(2),
+                nn.Conv2d(5, 6, 3, padding=1),
+                nn.ReLU(inplace=True),
+            )
+        self.freeze()
+
+    def steps(self) -> list[NamedStep]:
+        return list(zip(self.names, self.features, strict=True))
+
+
+@pytest.fixture
+def tiny() -> NamedLayers:
+    """A small feature network of layers conv1, relu1, pool1, conv2 (6 channels) and relu4_3."""
+    return TinyNetwork()
+
+
+@pytest.fixture
+def tiny_everywhere(monkeypatch: pytest.MonkeyPatch, tiny: NamedLayers) -> NamedLayers:
+    """The small network in the place of every published one."""
+    for module in ("dream", "invert", "visualize"):
+        monkeypatch.setattr(f"retouch.tasks.{module}.load_network", lambda name, on_step: tiny)
+        monkeypatch.setattr(f"retouch.tasks.{module}.pick_network", lambda name: "vgg16")
+    return tiny

@@ -246,3 +246,28 @@ def test_overfitting_draws_two_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     script.main()
     assert retouch.open(target).width > 4 * 96
     assert script.smooth([0.0, 1.0, 2.0]) == [1.0, 1.0, 1.0]
+
+
+def test_dreams_draws_what_networks_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+
+    def made(source: Any, **options: Any) -> Any:
+        calls.append(options)
+        return source.with_pixels(1 - source.pixels)
+
+    def drawn(network: str, options: Any) -> tuple[list[Any], list[str]]:
+        words = (options.class_ or options.channel).replace(";", ",").split(",")
+        return [retouch.Image(torch.rand(3, 32, 32)) for _ in words], words
+
+    for name, rows in (("dreams", 5), ("guided", 4), ("visualized", 4), ("inverted", 2)):
+        target = tmp_path / f"{name}.jpg"
+        words = [str(target), "--show", name, "--side", "64", "--cell", "64"]
+        script = _script("examples/dreams.py", monkeypatch, *words)
+        monkeypatch.setattr(retouch, "dream", made)
+        monkeypatch.setattr(retouch, "invert", made)
+        monkeypatch.setattr(script, "visualizations", drawn)
+        script.main()
+        assert retouch.open(target).height > rows * 64
+    assert len(calls) == 4 * 4 + 3 * 2 + 2 * 3
+    assert sum("guide" in options for options in calls) == 3
+    assert {options["method"] for options in calls if "method" in options} == {"tv", "deep-prior"}

@@ -28,12 +28,15 @@ if TYPE_CHECKING:
     from retouch.tasks.degrade import degrade
     from retouch.tasks.dejpeg import dejpeg
     from retouch.tasks.denoise import denoise
+    from retouch.tasks.dream import dream, zoom
     from retouch.tasks.inpaint import inpaint
     from retouch.tasks.invented import invented
+    from retouch.tasks.invert import invert
     from retouch.tasks.relight import relight
     from retouch.tasks.restore import diagnose, restore
     from retouch.tasks.translate import translate
     from retouch.tasks.upscale import upscale
+    from retouch.tasks.visualize import visualize
 
     __version__: str
 
@@ -51,9 +54,11 @@ _HOMES = {
     "dejpeg": "retouch.tasks.dejpeg",
     "denoise": "retouch.tasks.denoise",
     "diagnose": "retouch.tasks.restore",
+    "dream": "retouch.tasks.dream",
     "evaluate": "retouch.evaluation.protocol",
     "inpaint": "retouch.tasks.inpaint",
     "invented": "retouch.tasks.invented",
+    "invert": "retouch.tasks.invert",
     "open": "retouch.image.files:open_image",
     "open_mask": "retouch.image.files",
     "psnr": "retouch.metrics",
@@ -63,6 +68,8 @@ _HOMES = {
     "ssim": "retouch.metrics",
     "translate": "retouch.tasks.translate",
     "upscale": "retouch.tasks.upscale",
+    "visualize": "retouch.tasks.visualize",
+    "zoom": "retouch.tasks.dream",
 }
 
 __all__ = [
@@ -80,9 +87,11 @@ __all__ = [
     "dejpeg",
     "denoise",
     "diagnose",
+    "dream",
     "evaluate",
     "inpaint",
     "invented",
+    "invert",
     "open",
     "open_mask",
     "psnr",
@@ -92,6 +101,8 @@ __all__ = [
     "ssim",
     "translate",
     "upscale",
+    "visualize",
+    "zoom",
 ]
 
 

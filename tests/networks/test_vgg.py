@@ -34,8 +34,14 @@ def test_keys_and_count_are_torchvisions(depth: int, count: int) -> None:
     keys = {f"features.{place}.{part}" for block in PLACES[depth] for place in block for part in ("weight", "bias")}
     assert set(network.state_dict()) == keys
     assert sum(value.numel() for value in network.state_dict().values()) == count
-    named = {f"relu{b}_{c}": place + 1 for b, block in enumerate(PLACES[depth], 1) for c, place in enumerate(block, 1)}
-    assert network.layers == named
+    named = []
+    for b, block in enumerate(PLACES[depth], 1):
+        named += [f"{kind}{b}_{c}" for c in range(1, len(block) + 1) for kind in ("conv", "relu")]
+        named.append(f"pool{b}")
+    assert network.layers == tuple(named)
+    relu = network.place("relu3_2")
+    assert isinstance(network.features[relu], torch.nn.ReLU)
+    assert relu == PLACES[depth][2][1] + 1
 
 
 def by_hand(network: VGGFeatures, x: torch.Tensor, depth: int, last: str, average: bool) -> torch.Tensor:
@@ -48,6 +54,15 @@ def by_hand(network: VGGFeatures, x: torch.Tensor, depth: int, last: str, averag
                 return y
         y = F.avg_pool2d(y, 2) if average else F.max_pool2d(y, 2)
     raise AssertionError(last)
+
+
+def test_what_comes_before_a_relu_is_not_changed_by_it(vgg16: VGGFeatures) -> None:
+    x = torch.rand(1, 3, 8, 8)
+    made = vgg16(x, ["conv2_2", "relu2_2", "pool2", "conv3_1"])
+    assert bool((made["conv2_2"] < 0).any())
+    assert torch.equal(made["relu2_2"], made["conv2_2"].relu())
+    assert torch.equal(made["pool2"], F.max_pool2d(made["relu2_2"], 2))
+    assert torch.equal(made["conv2_2"], vgg16(x, ["conv2_2"])["conv2_2"])
 
 
 @pytest.mark.parametrize("average", [False, True])

@@ -17,6 +17,7 @@ from retouch.image.image import Image, Metadata
 from retouch.models.card import Card
 from retouch.models.load import save_weights
 from retouch.networks.build import build
+from retouch.networks.layers import NamedLayers
 from retouch.solvers.deep_prior import DeepPrior
 from retouch.solvers.steps import Step
 from retouch.tasks import TASKS
@@ -79,6 +80,11 @@ def _weights_of_every_family(tmp_path_factory: pytest.TempPathFactory, monkeypat
             save_weights(home / "models" / f"{card.name}.safetensors", tensors, card)
 
 
+@pytest.fixture(autouse=True)
+def _small_feature_network(tiny_everywhere: NamedLayers) -> None:
+    """Random convolutions stand for the networks that dreams and inversions look into."""
+
+
 _ALL = [(task, method) for task in TASKS.values() for method in task.methods]
 
 
@@ -115,7 +121,7 @@ def test_methods_that_iterate_tell_every_step_and_can_be_stopped(task: Task, met
     task.run(_picture(), task.make_options(**_extras(task), method=method.name, effort="quick"), listen)
     assert [step.index for step in steps] == [1, 2, 3]
     assert steps[0].preview is not None
-    assert all(step.total > 100 for step in steps)
+    assert all(step.total >= (18 if task.name == "dream" else 100) for step in steps)
 
 
 @pytest.mark.parametrize(("task", "method"), [row for row in _ALL if row[1].iterative], ids=lambda row: row.name)

@@ -40,7 +40,8 @@ def parse(
         fields.append(("output", Annotated[str, about]))
     for group in groups:
         for name, field in fields_of(group).items():
-            about = tyro.conf.arg(metavar=field.metavar, help=field.help, help_behavior_hint=_hint(field))
+            flag = name[:-1] if name.endswith("_") else None  # 'class' is no name of a field
+            about = tyro.conf.arg(name=flag, metavar=field.metavar, help=field.help, help_behavior_hint=_hint(field))
             default = [] if field.required else [dataclasses.field(default=field.default)]
             fields.append((name, Annotated[field.type, about], *default))
     parsed: Any = tyro.cli(

@@ -82,9 +82,13 @@ def _verbs() -> dict[str, _Verb]:
         methods_command,
         models_command,
         train_command,
+        visualize_command,
+        zoom_command,
     )
 
     verbs = {task.name: _Verb(task.help, partial(_run_task, task)) for task in TASKS.values()}
+    verbs["zoom"] = _Verb(zoom_command.HELP, zoom_command.run)
+    verbs["visualize"] = _Verb(visualize_command.HELP, visualize_command.run)
     verbs["classify"] = _Verb(classify_command.HELP, classify_command.run)
     verbs["compare"] = _Verb(compare_command.HELP, compare_command.run)
     verbs["evaluate"] = _Verb(evaluate_command.HELP, evaluate_command.run)

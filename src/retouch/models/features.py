@@ -192,6 +192,14 @@ def feature_path(name: str, folder: str | Path | None = None) -> Path | None:
     return None
 
 
+def is_here(name: str, folder: str | Path | None = None) -> bool:
+    """Whether ``feature_weights`` would download nothing. Raises ``OptionError`` for an unknown name."""
+    if feature_path(name, folder) is not None:
+        return True
+    about = FEATURES[name]
+    return any((place / about.published).is_file() for place in [*_places(folder), *_package_places(about)])
+
+
 def feature_weights(
     name: str, folder: str | Path | None = None, on_progress: Progress | None = None
 ) -> dict[str, Tensor]:

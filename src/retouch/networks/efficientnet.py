@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from retouch.networks.layers import NamedLayers, NamedStep
+
 # kernel, stride, expansion, channels, repeats
 _GROUPS = (
     (3, 1, 1, 16, 1),
@@ -149,3 +151,42 @@ class EfficientNetLite0(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.classify(self.dropout(self.pooled(x)))
         return logits
+
+
+class EfficientNetFeatures(NamedLayers):
+    """Activations of EfficientNet-Lite0 after chosen layers, with its normalisation inside: see ``NamedLayers``.
+
+    ``classifier`` holds the weights. ``stem``: the first convolution; ``blockN``: the output of block N, 1 to 16, which
+    no ReLU follows; ``head``: the last convolution, after its ReLU6; ``pool``: its mean over the picture, ``(B, 1280,
+    1, 1)``; ``logits``: the classes of ImageNet, ``(B, 1000, 1, 1)``. Any size of picture goes.
+    """
+
+    def __init__(self) -> None:
+        classifier = EfficientNetLite0()
+        super().__init__("EfficientNet-Lite0", classifier.encoder.mean, classifier.encoder.deviation)
+        self.classifier = classifier
+        self.freeze()
+
+    def _stem(self, x: Tensor) -> Tensor:
+        return functional.relu6(self.classifier.encoder.stem(x))
+
+    def _head(self, x: Tensor) -> Tensor:
+        return functional.relu6(self.classifier.head(x))
+
+    def _logits(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.classifier.classify(x.flatten(1))
+        return logits[..., None, None]
+
+    def steps(self) -> list[NamedStep]:
+        blocks = self.classifier.encoder.blocks
+        return [
+            ("stem", self._stem),
+            *((f"block{number}", block) for number, block in enumerate(blocks, 1)),
+            ("head", self._head),
+            ("pool", _pooled),
+            ("logits", self._logits),
+        ]
+
+
+def _pooled(x: Tensor) -> Tensor:
+    return x.mean((2, 3), keepdim=True)

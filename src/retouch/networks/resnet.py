@@ -9,6 +9,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
+from retouch.networks.layers import NamedLayers, NamedStep
+
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
 
@@ -111,4 +113,30 @@ class ResNetStages(nn.Module):
         for name in self.groups:
             y = self.get_submodule(name)(y)
             found.append(y)
+        return found
+
+
+class ResNetFeatures(NamedLayers):
+    """Activations of a ResNet after chosen layers, with its normalisation inside: see ``NamedLayers``.
+
+    ``depth``: 18, 34 or 50. ``encoder`` holds the weights, under torchvision's keys. ``conv1``: the first convolution
+    with its normalisation; ``relu1`` and ``pool1`` after it; ``layerG.B``: the output of block B, from 0, of group G,
+    from 1, as torchvision counts them. Raises ``ValueError`` for another depth.
+    """
+
+    def __init__(self, depth: int = 34) -> None:
+        super().__init__(f"ResNet-{depth}", _MEAN, _DEVIATION)
+        self.encoder = ResNetStages(depth)
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.freeze()
+
+    def _first(self, x: Tensor) -> Tensor:
+        normed: Tensor = self.encoder.bn1(self.encoder.conv1(x))
+        return normed
+
+    def steps(self) -> list[NamedStep]:
+        found: list[NamedStep] = [("conv1", self._first), ("relu1", functional.relu), ("pool1", self.pool)]
+        for group in self.encoder.groups:
+            blocks = self.encoder.get_submodule(group)
+            found += [(f"{group}.{index}", block) for index, block in enumerate(blocks.children())]
         return found

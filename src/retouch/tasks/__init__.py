@@ -8,7 +8,9 @@ from retouch.tasks.deblur import DEBLUR
 from retouch.tasks.degrade import DEGRADE
 from retouch.tasks.dejpeg import DEJPEG
 from retouch.tasks.denoise import DENOISE
+from retouch.tasks.dream import DREAM
 from retouch.tasks.inpaint import INPAINT
+from retouch.tasks.invert import INVERT
 from retouch.tasks.relight import RELIGHT
 from retouch.tasks.restore import RESTORE
 from retouch.tasks.translate import TRANSLATE
@@ -16,6 +18,19 @@ from retouch.tasks.upscale import UPSCALE
 
 TASKS: dict[str, Task] = {
     task.name: task
-    for task in (RESTORE, DENOISE, DEBLUR, INPAINT, UPSCALE, DEJPEG, COLORIZE, TRANSLATE, RELIGHT, DEGRADE)
+    for task in (
+        RESTORE,
+        DENOISE,
+        DEBLUR,
+        INPAINT,
+        UPSCALE,
+        DEJPEG,
+        COLORIZE,
+        TRANSLATE,
+        RELIGHT,
+        DREAM,
+        INVERT,
+        DEGRADE,
+    )
 }
 """Every task by name, in the order in which people see them."""

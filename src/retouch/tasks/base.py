@@ -90,7 +90,7 @@ class OptionField:
 
     def check(self, value: Any) -> None:
         """Hold ``value`` to the range or the choices; raises ``OptionError``."""
-        flag = f"--{self.name.replace('_', '-')}"
+        flag = f"--{self.name.rstrip('_').replace('_', '-')}"
         if self.choices and value not in self.choices:
             raise OptionError(unknown(f"value of {flag}", str(value), self.choices))
         if not isinstance(value, (int, float)) or isinstance(value, bool):
