@@ -27,6 +27,8 @@ NETWORKS: dict[str, str] = {
     "pix2pix-unet": "retouch.networks.pix2pix:UNetGenerator",
     "resnet-generator": "retouch.networks.cyclegan:ResNetGenerator",
     "patchgan": "retouch.networks.patchgan:PatchGAN",
+    "pixelcnn": "retouch.networks.pixelcnn:PixelCNN",
+    "pixel-recursive": "retouch.networks.pixel_recursive:PixelRecursive",
 }
 """Every architecture a recipe or a card may name: name -> module and class."""
 
