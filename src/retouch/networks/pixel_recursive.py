@@ -94,14 +94,12 @@ class PixelRecursive(nn.Module):
         return told + self.prior(y), told
 
     def sample(
-        self, x: Tensor, generator: Generator, sharpness: float = 1.1, *, on_row: OnRow | None = None
+        self, x: Tensor, generator: Generator, temperature: float = 1 / 1.1, *, on_row: OnRow | None = None
     ) -> Tensor:
         """One large picture for each small one, ``(B, channels, H scale, W scale)`` in [0, 1].
 
-        ``sharpness``: the logits are multiplied by it (the paper's mu: 1.0, 1.1 or 1.2). ``generator``, ``on_row``: see
-        ``PixelCNN.sample``.
+        ``temperature``: the logits are divided by it; the paper multiplies them by mu = 1.0, 1.1 or 1.2. ``generator``,
+        ``on_row``: see ``PixelCNN.sample``.
         """
-        if not sharpness > 0:
-            raise ValueError(f"sharpness is above 0, not {sharpness}")
         told = self.prior.as_logits(self.conditioning(x)).detach()
-        return self.prior.sample(len(x), generator, 1 / sharpness, added=told, on_row=on_row)
+        return self.prior.sample(len(x), generator, temperature, added=told, on_row=on_row)

@@ -136,11 +136,17 @@ class Validator:
 
 
 def degraded_cases(pictures: Pictures, recipe: TrainingRecipe) -> list[tuple[str, Batch]]:
-    """The middle of each picture, at most 256 pixels a side, by each degradation, once and for all."""
+    """The middle of each picture, at most 256 pixels a side, by each degradation, once and for all.
+
+    Where all training pictures are made smaller by one factor, so are these, and are then as large as a crop.
+    """
     cases = []
     unit = recipe.data.crop  # a crop that every degradation takes without a rest
+    small = len(recipe.data.shrink) == 1 and recipe.data.shrink[0] < 1
     for index in range(len(pictures)):
         pixels = torch.from_numpy(pictures[index].copy()).float() / 255
+        if small:
+            pixels = _shrunk(pixels, unit, recipe.data.shrink[0])
         side = min(*pixels.shape[1:], max(_SIDE, unit)) // unit * unit
         if not side:  # smaller than a crop
             continue
@@ -154,6 +160,14 @@ def degraded_cases(pictures: Pictures, recipe: TrainingRecipe) -> list[tuple[str
             made = damaged(target, degradation, recipe.data, generator, sure=True)
             cases.append((pictures.entries[index].name, {"input": made, "target": target.contiguous()} | label))
     return cases
+
+
+def _shrunk(pixels: Tensor, crop: int, factor: float) -> Tensor:
+    """The middle of a picture as ``Samples`` makes it smaller: a square of ``crop`` pixels."""
+    side = min(round(crop / factor), *pixels.shape[1:])
+    top, left = (pixels.shape[1] - side) // 2, (pixels.shape[2] - side) // 2
+    cut = pixels[None, :, top : top + side, left : left + side]
+    return resize(cut, (crop, crop), kernel="bicubic")[0].clamp(0, 1)
 
 
 def _enlarged(x: Tensor, target: Tensor) -> dict[str, Tensor]:
