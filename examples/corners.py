@@ -60,7 +60,7 @@ def read(folder: Path, name: str) -> Tensor:
     if found is None:
         raise SystemExit(f"{folder}: no {name}-images-idx3-ubyte of MNIST there")
     pixels = torch.from_numpy(read_idx(found).copy())[:, None, _BOX, _BOX].float() / 255
-    return torch.cat([small(some) for some in pixels.split(4096)])
+    return torch.cat([small(some) for some in torch.split(pixels, 4096)])
 
 
 def written() -> Tensor:
@@ -106,7 +106,7 @@ def cost(way: str, made: nn.Module, given: Tensor, target: Tensor) -> Tensor:
 
 def train(way: str, digits: Tensor, steps: int, kept: Path) -> nn.Module:
     """A network that has learned, from ``kept`` where it is there."""
-    made = network(way).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    made: nn.Module = network(way).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if kept.exists():
         made.load_state_dict(load_file(kept))
         return made.eval()
@@ -123,12 +123,12 @@ def train(way: str, digits: Tensor, steps: int, kept: Path) -> nn.Module:
         with autocast(device, precision):
             loss = cost(way, made, middle, target)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(made.parameters(), 0.3)
         optimizer.step()
         schedule.step()
         if step % 50 == 49:
-            print(f"{way}: step {step + 1} of {steps}, loss {float(loss):.4f}", flush=True)
+            print(f"{way}: step {step + 1} of {steps}, loss {loss.item():.4f}", flush=True)
     kept.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: value.contiguous() for name, value in made.state_dict().items()}, kept)
     return made.eval()
@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("digits", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--folder", type=Path, default=Path("runs/corners"), help="where the weights are kept")
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=1500)
     arguments = parser.parse_args()
     learned, test = read(arguments.digits, "train"), read(arguments.digits, "t10k")[:1000]
     networks = {}

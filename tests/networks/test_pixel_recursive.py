@@ -28,8 +28,8 @@ def test_the_published_layers() -> None:
     network = build("pixel-recursive")
     assert isinstance(network, PixelRecursive)
     kinds = [type(layer).__name__ for layer in network.conditioning]
-    assert kinds == (["Conv2d", *["ConditioningBlock"] * 6, *(["ConvTranspose2d", "ReLU", *["ConditioningBlock"] * 6] * 2),
-                      "Conv2d"])  # fmt: skip
+    blocks = ["ConditioningBlock"] * 6
+    assert kinds == ["Conv2d", *blocks, *(["ConvTranspose2d", "ReLU", *blocks] * 2), "Conv2d"]
     assert network.conditioning[-1].out_channels == 768
     assert len(network.prior.layers) == 20
     assert [conv.out_channels for conv in network.prior.head] == [1024, 768]  # type: ignore[union-attr]
@@ -78,7 +78,9 @@ def test_seeds_repeat() -> None:
         network.sample(x, Generator(), 0)
 
 
-@pytest.mark.parametrize("arguments", [{"scale": 3}, {"scale": 0}, {"scale": 4, "size": 10}, {"width": 0}, {"blocks": 0}])
+@pytest.mark.parametrize(
+    "arguments", [{"scale": 3}, {"scale": 0}, {"scale": 4, "size": 10}, {"width": 0}, {"blocks": 0}]
+)
 def test_what_makes_no_network(arguments: dict[str, int]) -> None:
-    with pytest.raises(OptionError, match="power of 2 that divides the size|width and blocks are at least 1"):
+    with pytest.raises(OptionError, match=r"power of 2 that divides the size|width and blocks are at least 1"):
         build("pixel-recursive", SMALL | arguments)

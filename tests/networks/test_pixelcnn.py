@@ -1,4 +1,4 @@
-"""The gated PixelCNN: what each value sees, that probabilities are probabilities, and that drawing by parts is drawing."""
+"""The gated PixelCNN: what each value sees, that all probabilities sum to one, and drawing with what is kept."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Conditioning(nn.Sequential):
         super().__init__(*layers, nn.Conv2d(width, outputs, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = super().forward(2 * x - 1)
+        y: Tensor = super().forward(2 * x - 1)  # type: ignore[no-untyped-call]
         return y
 
 

@@ -7,7 +7,6 @@ with PixelCNN Decoders", NIPS 2016, section 2 (the gates, and two stacks so that
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -37,7 +36,7 @@ class ColourConv(nn.Conv2d):
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = functional.conv2d(x, self.weight * self.mask, self.bias, padding=self.padding)
+        y = functional.conv2d(x, self.weight * self.mask, self.bias, padding=(0, self.mask.shape[-1] - 1))
         return y[..., : x.shape[-1]]
 
     def matrix(self) -> Tensor:
@@ -62,7 +61,7 @@ class RowConv(nn.Conv2d):
 
     def last(self, rows: Tensor) -> Tensor:
         """The output at the last of ``above + 1`` rows."""
-        return functional.conv2d(rows, self.weight, self.bias, padding=(0, self.padding[1]))
+        return functional.conv2d(rows, self.weight, self.bias, padding=(0, self.kernel_size[1] // 2))
 
 
 class GatedLayer(nn.Module):
@@ -154,7 +153,7 @@ class PixelCNN(nn.Module):
         """``(B, outputs, H, W)`` -> ``(B, levels, channels, H, W)``."""
         if self.levels == 2:
             return torch.stack((torch.zeros_like(x), x), 1)
-        return x.unflatten(1, (self.channels, self.levels)).transpose(1, 2)
+        return x.reshape(len(x), self.channels, self.levels, *x.shape[2:]).transpose(1, 2)
 
     def sample(
         self,
@@ -220,7 +219,8 @@ class _Drawing:
         self.row = [empty(conv.in_channels, conv.kernel_size[1] - 1 + width, 1)[..., 0] for conv in convs]
         self.matrices = [(conv.matrix(), conv.bias) for conv in convs]
         self.outs = [(layer.out.matrix(), layer.out.bias) for layer in layers]
-        self.heads = [(conv.matrix(), conv.bias) for conv in network.head]  # type: ignore[operator]
+        heads: list[ColourConv] = list(network.head)  # type: ignore[arg-type]
+        self.heads = [(conv.matrix(), conv.bias) for conv in heads]
         self.told: list[Tensor] = []
 
     def _row_convs(self) -> list[RowConv]:
@@ -280,8 +280,3 @@ class _Drawing:
 def nats(logits: Tensor, target: Tensor) -> Tensor:
     """``-ln p`` of each picture, ``(B,)``: of logits ``(B, levels, C, H, W)``, and int64 levels ``(B, C, H, W)``."""
     return functional.cross_entropy(logits.float(), target, reduction="none").flatten(1).sum(1)
-
-
-def uniform_nats(channels: int, height: int, width: int, levels: int) -> float:
-    """What a picture of which nothing is known costs."""
-    return channels * height * width * math.log(levels)

@@ -23,7 +23,7 @@ FAMILY = "pixel-recursive"
 
 
 def drawing_method(rank: int) -> Method:
-    """The row of ``upscale`` for networks that draw; it takes pictures of the size that its weight learned, no other."""
+    """The row of ``upscale`` for networks that draw; it takes pictures of the size that its weight learned only."""
     method = learned_method(
         "upscale",
         FAMILY,
