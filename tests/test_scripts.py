@@ -271,3 +271,42 @@ def test_dreams_draws_what_networks_see(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(calls) == 4 * 4 + 3 * 2 + 2 * 3
     assert sum("guide" in options for options in calls) == 3
     assert {options["method"] for options in calls if "method" in options} == {"tv", "deep-prior"}
+
+
+def test_corners_trains_three_ways_and_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("train", "t10k"):
+        pixels = torch.randint(256, (6, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+        head = bytes([0, 0, 8, 3]) + b"".join(size.to_bytes(4, "big") for size in pixels.shape)
+        (tmp_path / f"{name}-images-idx3-ubyte").write_bytes(head + pixels.numpy().tobytes())
+    target = tmp_path / "corners.jpg"
+    words = [str(tmp_path), str(target), "--folder", str(tmp_path / "runs"), "--steps", "2"]
+    script = _script("examples/corners.py", monkeypatch, *words)
+    monkeypatch.setattr(script, "_BATCH", 2)
+    script.main()
+    told = capsys.readouterr().out
+    assert [f"| {way} |" in told for way in ("L2", "cross-entropy", "pixel recursive")] == [True] * 3
+    assert retouch.open(target).width > 8 * 5 * 24
+    kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
+    assert len(kept) == 3
+    script.main()
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()} == kept
+    with pytest.raises(SystemExit, match="no train-images-idx3-ubyte of MNIST there"):
+        script.read(tmp_path / "runs", "train")
+
+
+def test_corners_knows_one_digit_from_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = _script("examples/corners.py", monkeypatch, "digits", "sheet")
+    digits = script.written()
+    assert digits.shape == (5, 1, 12, 12)
+    assert all(20 <= int(digit.sum()) <= 90 for digit in digits)
+    middle, first, second = script.placed(digits)
+    assert torch.equal(middle.roll((-6, -6), (2, 3)), first)
+    assert torch.equal(first.roll((12, 12), (2, 3)), second)
+    white = float(digits.mean()) / 4
+    assert script.measured(first, digits) == (0.0, 1.0)
+    assert script.measured(second, digits) == (0.0, 1.0)
+    assert script.measured((first + second) / 2, digits) == (pytest.approx(white / 2), 0.0)
+    assert script.measured(first + second, digits) == (pytest.approx(white), 0.0)
+    assert script.measured(0 * first, digits) == (pytest.approx(white), 0.0)

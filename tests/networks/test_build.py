@@ -63,7 +63,7 @@ def _input(spec: Spec, batch: int, height: int, width: int) -> Tensor:
 
 
 def test_every_network_is_swept() -> None:
-    assert set(NETWORKS) == {*SMALL, "srgan-discriminator", "patchgan"}
+    assert set(NETWORKS) == {*SMALL, "srgan-discriminator", "patchgan", "pixelcnn", "pixel-recursive"}
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))

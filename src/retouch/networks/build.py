@@ -29,6 +29,8 @@ NETWORKS: dict[str, str] = {
     "patchgan": "retouch.networks.patchgan:PatchGAN",
     "small-cnn": "retouch.networks.small_cnn:SmallCNN",
     "efficientnet-lite0": "retouch.networks.efficientnet:EfficientNetLite0",
+    "pixelcnn": "retouch.networks.pixelcnn:PixelCNN",
+    "pixel-recursive": "retouch.networks.pixel_recursive:PixelRecursive",
 }
 """Every architecture a recipe or a card may name: name -> module and class."""
 

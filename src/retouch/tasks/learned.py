@@ -62,6 +62,7 @@ _FAMILIES = {
     "dncnn-3": _Family(0, 667_008, "dncnn-3"),
     "unet": _Family(0, 69_725, "unet-{task}"),
     "encoder-decoder": _Family(0, 5_400, "faces-deblur"),
+    "pixel-recursive": _Family(0, 650_000, "pixel-recursive-faces"),
 }
 
 

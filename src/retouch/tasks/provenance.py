@@ -84,8 +84,8 @@ def _words(task: Task, method: Method, options: Options, models: list[str]) -> s
 def _source(task: Task, method: Method, learned: bool) -> SourceType | None:
     """IPTC's word for the result: what a trained network makes up is a composite, what is mended is altered.
 
-    Filling holes, giving colour, dreaming, and the texture of SRGAN and of the transform network put into the picture
-    what was not there. Damage done on purpose does not change what a picture's source is called.
+    Filling holes, giving colour, dreaming, drawing faces, and the texture of SRGAN and of the transform network put
+    into the picture what was not there. Damage done on purpose does not change what a picture's source is called.
     """
     from retouch.image.xmp import ALTERED, COMPOSITE
 
@@ -93,5 +93,5 @@ def _source(task: Task, method: Method, learned: bool) -> SourceType | None:
         return None
     if task.name in ("dream", "invert"):
         return COMPOSITE
-    made_up = task.name in ("inpaint", "colorize") or method.name in ("srgan", "transform")
+    made_up = task.name in ("inpaint", "colorize") or method.name in ("srgan", "transform", "pixel-recursive")
     return COMPOSITE if made_up and learned else ALTERED

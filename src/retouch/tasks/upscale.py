@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from retouch.tasks.base import Method, Task, as_image, option
+from retouch.tasks.drawn import drawing_method
 from retouch.tasks.iterate import Network, deep_prior, prior_seconds
 from retouch.tasks.learned import LearnedOptions, learned_method, target_size
 
@@ -27,6 +28,13 @@ class UpscaleOptions(LearnedOptions):
         "auto",
         "give the large picture the histogram of the small one, in red, green and blue by themselves; "
         "'auto': after the method transform only, as published",
+    )
+
+    temperature: float = option(
+        0.9,
+        "for methods that draw: below 1 draws what is likelier, above 1 what is rarer",
+        minimum=0.1,
+        maximum=10,
     )
 
     def __post_init__(self) -> None:
@@ -98,6 +106,11 @@ def _learned(family: str, *, rank: int, summary: str, cost: str, prefer: str, ma
     return replace(method, run=_enlarged(method.run, matched=matched))
 
 
+def _drawn(*, rank: int) -> Method:
+    method = drawing_method(rank)
+    return replace(method, run=_enlarged(method.run))
+
+
 UPSCALE = Task(
     name="upscale",
     help="make a picture larger, up to 16 times each side",
@@ -166,6 +179,7 @@ UPSCALE = Task(
             prefer="x4 and x8 with edges that look sharp, where the single pixel matters less",
             matched=True,
         ),
+        _drawn(rank=5),
         Method(
             name="lanczos",
             summary="interpolation with a Lanczos kernel of three lobes (Duchon 1979)",

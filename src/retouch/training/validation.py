@@ -139,10 +139,12 @@ class Validator:
 def degraded_cases(pictures: Pictures, recipe: TrainingRecipe) -> list[tuple[str, Batch]]:
     """The middle of each picture, at most 256 pixels a side, by each degradation, once and for all.
 
-    Of views other than "cut" the middle square, resized to the crop.
+    Of views other than "cut" the middle square, resized to the crop. Where all training pictures are made smaller by
+    one factor, so are these, and are then as large as a crop.
     """
     cases = []
     unit = recipe.data.crop  # a crop that every degradation takes without a rest
+    small = len(recipe.data.shrink) == 1 and recipe.data.shrink[0] < 1
     for index in range(len(pictures)):
         if recipe.data.view != "cut":
             target = middle(pictures[index], recipe.data)[None]
@@ -150,6 +152,8 @@ def degraded_cases(pictures: Pictures, recipe: TrainingRecipe) -> list[tuple[str
             cases.append((pictures.entries[index].name, {"input": target, "target": target} | label))
             continue
         pixels = torch.from_numpy(pictures[index].copy()).float() / 255
+        if small:
+            pixels = _shrunk(pixels, unit, recipe.data.shrink[0])
         side = min(*pixels.shape[1:], max(_SIDE, unit)) // unit * unit
         if not side:  # smaller than a crop
             continue
@@ -163,6 +167,14 @@ def degraded_cases(pictures: Pictures, recipe: TrainingRecipe) -> list[tuple[str
             made = damaged(target, degradation, recipe.data, generator, sure=True)
             cases.append((pictures.entries[index].name, {"input": made, "target": target.contiguous()} | label))
     return cases
+
+
+def _shrunk(pixels: Tensor, crop: int, factor: float) -> Tensor:
+    """The middle of a picture as ``Samples`` makes it smaller: a square of ``crop`` pixels."""
+    side = min(round(crop / factor), *pixels.shape[1:])
+    top, left = (pixels.shape[1] - side) // 2, (pixels.shape[2] - side) // 2
+    cut = pixels[None, :, top : top + side, left : left + side]
+    return resize(cut, (crop, crop), kernel="bicubic")[0].clamp(0, 1)
 
 
 def _enlarged(x: Tensor, target: Tensor) -> dict[str, Tensor]:

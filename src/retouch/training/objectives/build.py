@@ -13,6 +13,7 @@ from retouch.training.objectives.adversarial import Adversarial
 from retouch.training.objectives.base import Objective
 from retouch.training.objectives.classify import Classify
 from retouch.training.objectives.cycle import Cycle
+from retouch.training.objectives.likelihood import Likelihood
 from retouch.training.objectives.supervised import Supervised
 from retouch.training.recipe import NetworkRecipe, TrainingRecipe
 
@@ -21,6 +22,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "adversarial": Adversarial,
     "cycle": Cycle,
     "classify": Classify,
+    "likelihood": Likelihood,
 }
 """Every objective a recipe may name. One with a parameter ``critic`` gets the recipe's second network, one with
 ``again`` the means to make both once more, one with ``classes`` their names."""
