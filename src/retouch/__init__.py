@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from retouch.tasks.degrade import degrade
     from retouch.tasks.dejpeg import dejpeg
     from retouch.tasks.denoise import denoise
+    from retouch.tasks.generate import generate
     from retouch.tasks.inpaint import inpaint
     from retouch.tasks.invented import invented
     from retouch.tasks.relight import relight
@@ -50,6 +51,7 @@ _HOMES = {
     "denoise": "retouch.tasks.denoise",
     "diagnose": "retouch.tasks.restore",
     "evaluate": "retouch.evaluation.protocol",
+    "generate": "retouch.tasks.generate",
     "inpaint": "retouch.tasks.inpaint",
     "invented": "retouch.tasks.invented",
     "open": "retouch.image.files:open_image",
@@ -78,6 +80,7 @@ __all__ = [
     "denoise",
     "diagnose",
     "evaluate",
+    "generate",
     "inpaint",
     "invented",
     "open",

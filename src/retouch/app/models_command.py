@@ -110,10 +110,12 @@ def _list(words: list[str]) -> int:
     )
     from retouch.models.catalogue import entries
     from retouch.tasks import TASKS
+    from retouch.tasks.generate import VERB as GENERATE
 
     wanted = set(values["inputs"])
-    for task in wanted - set(TASKS):
-        raise OptionError(unknown("task", task, list(TASKS)))
+    known = list(dict.fromkeys([*TASKS, GENERATE, *(task for entry in entries() for task in entry.card.tasks)]))
+    for task in wanted - set(known):
+        raise OptionError(unknown("task", task, known))
     found = [entry for entry in entries() if not wanted or wanted & set(entry.card.tasks)]
     if values[ShownOptions]["json"]:
         print(json.dumps([_facts(entry) for entry in found], indent=2))
@@ -179,10 +181,10 @@ def trained_for(card: Card) -> str:
 def _first_row(card: Card) -> str:
     if not card.measured:
         return "not measured"
-    from retouch.evaluation.table import translated
+    from retouch.evaluation.table import in_words
 
     row = card.measured[0]
-    first = translated(row) or [f"{row.psnr:.2f} dB"]
+    first = in_words(row) or [f"{row.psnr:.2f} dB"]
     return f"{first[0]} ({_condition(row)})"
 
 
@@ -194,12 +196,17 @@ def _condition(row: Measured) -> str:
 
 
 def _measured(row: Measured) -> str:
-    from retouch.evaluation.table import translated
+    from retouch.evaluation.table import in_words
 
+    if row.psnr is None:
+        parts = ("reconstruction", "divergence")
+        more = [f"{name} {value:.2f}" for name in parts if (value := getattr(row, name)) is not None]
+        return f"  {_condition(row):<20} {'  '.join([*in_words(row), *more])}  ({row.images} pictures)"
     before = f", {row.input_psnr:.2f} dB before" if row.input_psnr is not None else ""
     name = f"{_condition(row)} "
-    first = "".join(f"{word}  " for word in translated(row))
-    return f"  {name:<20}{first}{row.psnr:6.2f} dB  SSIM {row.ssim:.4f}  ({row.images} pictures{before})"
+    first = "".join(f"{word}  " for word in in_words(row))
+    structure = f"  SSIM {row.ssim:.4f}" if row.ssim is not None else ""
+    return f"  {name:<20}{first}{row.psnr:6.2f} dB{structure}  ({row.images} pictures{before})"
 
 
 def _bytes(size: int) -> str:

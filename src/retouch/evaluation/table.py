@@ -71,11 +71,15 @@ def published(family: str, dataset: str, condition: str) -> Published | Publishe
     return PublishedLabels(*values) if condition == _LABELS else Published(*values)
 
 
-def translated(row: Measured) -> list[str]:
-    """What counts most of a translation: 'accuracy 0.512', 'class 0.300', 'IoU 0.180', or Fréchet distance and L1.
+def in_words(row: Measured) -> list[str]:
+    """What counts most of a row that is not about PSNR; empty for others.
 
-    Empty for other rows.
+    Of a translation: 'accuracy 0.512', 'class 0.300', 'IoU 0.180', or Fréchet distance and L1; of a generator: nats,
+    and the Fréchet distance of its samples.
     """
+    if row.psnr is None:
+        words = [f"{row.nats:.2f} nats"] if row.nats is not None else []
+        return words + ([f"Fréchet {row.frechet:.1f}"] if row.frechet is not None else [])
     if row.accuracy is not None and row.class_accuracy is not None and row.iou is not None:
         return [f"accuracy {row.accuracy:.3f}", f"class {row.class_accuracy:.3f}", f"IoU {row.iou:.3f}"]
     if row.frechet is not None and row.l1 is not None:
@@ -119,9 +123,10 @@ def table(weights: Sequence[tuple[Card, int]]) -> str:
 
 
 def _reached(row: Measured) -> str:
-    if first := translated(row):
-        return f"**{first[0]}** / " + " / ".join(first[1:])
-    return f"**{row.psnr:.2f}** / {row.ssim:.4f}{_perceptual(row.lpips)}{_colour(row.chroma_error)}"
+    if first := in_words(row):
+        return " / ".join([f"**{first[0]}**", *first[1:]])
+    structure = f" / {row.ssim:.4f}" if row.ssim is not None else ""
+    return f"**{row.psnr:.2f}**{structure}{_perceptual(row.lpips)}{_colour(row.chroma_error)}"
 
 
 def _perceptual(value: float | None) -> str:

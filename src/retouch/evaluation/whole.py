@@ -10,6 +10,7 @@ from typing import Any
 
 from retouch.evaluation.colour import ColourReport, evaluate_colours
 from retouch.evaluation.options import EvaluateOptions
+from retouch.evaluation.own import OwnReport
 from retouch.evaluation.protocol import run_evaluation
 from retouch.evaluation.report import Report
 from retouch.evaluation.translation import FEATURES, TranslationReport, evaluate_translation
@@ -35,7 +36,7 @@ _DAMAGE_CROP = 256
 _FACADES = "facades"
 """The data set of pairs that weights are measured on whose name, or recipe's name, says that they learned from it."""
 
-AnyReport = Report | ColourReport | TranslationReport
+AnyReport = Report | ColourReport | TranslationReport | OwnReport
 
 _DEPARTURES = {
     "crop": "whole pictures",
@@ -62,7 +63,7 @@ def rounds(names: list[str] | None = None) -> list[Round]:
 
     Super-resolution on Set5 and Set14; grey noise on BSD68 and Set12, colour noise on CBSD68; JPEG on classic5;
     the damages of the test recipes on the middle 256 pixels of CBSD68; the colours of CBSD68; translation of facades,
-    whose label maps are at the right.
+    whose label maps are at the right. Generators and networks for digits are measured one by one (``own``).
     """
     made = []
     for entry in catalogue.entries():

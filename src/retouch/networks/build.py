@@ -26,6 +26,11 @@ NETWORKS: dict[str, str] = {
     "encoder-decoder": "retouch.networks.encoder_decoder:EncoderDecoder",
     "pix2pix-unet": "retouch.networks.pix2pix:UNetGenerator",
     "resnet-generator": "retouch.networks.cyclegan:ResNetGenerator",
+    "autoencoder": "retouch.networks.autoencoder:Autoencoder",
+    "vae": "retouch.networks.vae:LinearVAE",
+    "conv-vae": "retouch.networks.vae:ConvVAE",
+    "dcgan": "retouch.networks.dcgan:DCGANGenerator",
+    "dcgan-discriminator": "retouch.networks.dcgan:DCGANDiscriminator",
     "patchgan": "retouch.networks.patchgan:PatchGAN",
 }
 """Every architecture a recipe or a card may name: name -> module and class."""

@@ -12,10 +12,18 @@ from retouch.image.errors import OptionError, unknown
 from retouch.training.objectives.adversarial import Adversarial
 from retouch.training.objectives.base import Objective
 from retouch.training.objectives.cycle import Cycle
+from retouch.training.objectives.gan import GAN
 from retouch.training.objectives.supervised import Supervised
+from retouch.training.objectives.vae import VAE
 from retouch.training.recipe import NetworkRecipe, TrainingRecipe
 
-OBJECTIVES: dict[str, type[Objective]] = {"supervised": Supervised, "adversarial": Adversarial, "cycle": Cycle}
+OBJECTIVES: dict[str, type[Objective]] = {
+    "supervised": Supervised,
+    "adversarial": Adversarial,
+    "cycle": Cycle,
+    "vae": VAE,
+    "gan": GAN,
+}
 """Every objective a recipe may name. One with a parameter ``critic`` gets the recipe's second network, one with
 ``again`` the means to make both once more."""
 
