@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from retouch.networks.spec import Spec
+from retouch.networks.translation import mirrored
 
 _MULTIPLE = 4
 
@@ -17,8 +18,8 @@ class Autoencoder(nn.Module):
     """Twice 3 x 3 convolution, ReLU, maximum of 2 x 2; twice convolution, ReLU, doubling by repetition; one more.
 
     ``width``: of all layers within, 32 in the demonstration: 28,353 numbers for grey pictures. ``forward``: ``(B,
-    channels, H, W)``, sides multiples of 4 -> the same shape in [0, 1], by a sigmoid. Raises ``ValueError`` for sizes
-    below 1.
+    channels, H, W)``, any size (lengthened by reflection to a multiple of 4 and cut again) -> the same shape in [0, 1],
+    by a sigmoid. Raises ``ValueError`` for sizes below 1.
     """
 
     def __init__(self, width: int = 32, channels: int = 1) -> None:
@@ -39,5 +40,6 @@ class Autoencoder(nn.Module):
         self.spec = Spec(channels=channels, halo=16, multiple=_MULTIPLE)
 
     def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = self.decoder(self.encoder(x)).sigmoid()
-        return made
+        height, width = x.shape[-2:]
+        made: Tensor = self.decoder(self.encoder(mirrored(x, _MULTIPLE))).sigmoid()
+        return made[..., :height, :width]
