@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from retouch.image.image import Image
     from retouch.metrics import psnr, ssim
     from retouch.solvers.steps import Step
+    from retouch.tasks.classify import classify
     from retouch.tasks.colorize import colorize
     from retouch.tasks.compare import compare
     from retouch.tasks.deblur import deblur
@@ -43,6 +44,7 @@ _HOMES = {
     "PictureError": "retouch.image.errors",
     "RetouchError": "retouch.image.errors",
     "Step": "retouch.solvers.steps",
+    "classify": "retouch.tasks.classify",
     "colorize": "retouch.tasks.colorize",
     "compare": "retouch.tasks.compare",
     "deblur": "retouch.tasks.deblur",
@@ -72,6 +74,7 @@ __all__ = [
     "RetouchError",
     "Step",
     "__version__",
+    "classify",
     "colorize",
     "compare",
     "deblur",

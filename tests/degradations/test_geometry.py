@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from retouch.degradations.geometry import (
     Crop,
     Flip,
     Perspective,
+    RandomAffine,
     RandomCrop,
     RandomFlip,
     RandomRotate,
@@ -133,6 +136,46 @@ def test_perspective_never_folds(seed: int) -> None:
     for u in (-25.0, 25.0):
         for v in (-15.0, 15.0):
             assert float(inverse[2] @ torch.tensor([u, v, 1.0], dtype=torch.float64)) > 0
+
+
+def _coordinates(side: int) -> torch.Tensor:
+    """A picture that holds its own coordinates, from the centre: columns, then rows."""
+    line = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
+    return torch.stack((line.expand(side, side), line[:, None].expand(side, side)))[None]
+
+
+def _matrix(y: torch.Tensor) -> torch.Tensor:
+    """(2, 3): where the middle of the output of ``_coordinates`` was taken from, in x, y and 1."""
+    middle = y.shape[-1] // 2
+    origin = y[0, :, middle, middle]
+    return torch.stack((y[0, :, middle, middle + 1] - origin, y[0, :, middle + 1, middle] - origin, origin), 1)
+
+
+def test_affine_alone_is_each_of_its_parts() -> None:
+    x = _coordinates(41)
+    still = {"angle": 0, "shift": 0, "shear": 0, "zoom": 0}
+    torch.testing.assert_close(RandomAffine(**still)(x, seeded()), x)
+    turned = _matrix(RandomAffine(**still | {"angle": 30})(x, seeded(1)))
+    angle = math.degrees(math.atan2(float(turned[1, 0]), float(turned[0, 0])))
+    assert 0 < abs(angle) <= 30
+    torch.testing.assert_close(turned, _matrix(Rotate(angle)(x)), atol=1e-9, rtol=0)
+    moved = _matrix(RandomAffine(**still | {"shift": 0.1})(x, seeded(2)))
+    torch.testing.assert_close(moved[:, :2], torch.eye(2, dtype=torch.float64), atol=1e-9, rtol=0)
+    assert 0 < float(moved[:, 2].abs().max()) <= 4.1
+    zoomed = _matrix(RandomAffine(**still | {"zoom": 0.2})(x, seeded(3)))
+    assert all(1 / 1.2 <= float(zoomed[i, i]) <= 1 / 0.8 for i in range(2))
+    assert float(zoomed[0, 1]) == pytest.approx(0, abs=1e-9)
+    sheared = _matrix(RandomAffine(**still | {"shear": 0.3})(x, seeded(4)))
+    assert 0 < abs(float(sheared[0, 1])) <= 0.3
+    assert float(sheared[1, 0]) == pytest.approx(0, abs=1e-9)
+
+
+def test_affine_of_a_batch_differs_from_picture_to_picture() -> None:
+    made = RandomAffine()(_coordinates(21).repeat(3, 1, 1, 1), seeded())
+    assert not torch.allclose(made[0], made[1])
+    assert not torch.allclose(made[1], made[2])
+    with pytest.raises(OptionError, match="zoom"):
+        RandomAffine(zoom=0.6)
 
 
 def test_crops() -> None:

@@ -175,6 +175,7 @@ def test_sizes_of_the_published_networks() -> None:
         "resnet34": 21_284_672,
         "resnet50": 23_508_032,
         "efficientnet-lite0": 2_958_848,
+        "efficientnet-lite0-classifier": 4_652_008,
     }
     assert list(vgg_layers((2, 2, 4, 4, 4))) == [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34]
 

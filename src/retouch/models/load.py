@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from retouch.image.atomic import replacing
-from retouch.image.errors import OptionError, RetouchError
+from retouch.image.errors import OptionError, RetouchError, unknown
 from retouch.models.card import Card
 from retouch.models.header import HEADER, read_card, read_header
 from retouch.networks.build import build, count_parameters, network_class
@@ -42,8 +42,9 @@ def checksum(tensors: Mapping[str, Tensor]) -> str:
 def save_weights(path: str | Path, tensors: Mapping[str, Tensor], card: Card, *, half: bool = True) -> Card:
     """Write the tensors of a network and its card; the card as written, with ``sha256`` and ``parameters`` filled in.
 
-    ``half``: floating point tensors are stored in float16. Written beside its target and renamed. Raises
-    ``RetouchError`` for tensors that hold NaN, or overflow float16, or where the file cannot be written.
+    ``half``: floating point tensors are stored in float16. What is as in the card's base is left out. Written beside
+    its target and renamed. Raises ``RetouchError`` for tensors that hold NaN, or overflow float16, or where the file
+    cannot be written.
     """
     path = Path(path)
     stored = {}
@@ -54,6 +55,8 @@ def save_weights(path: str | Path, tensors: Mapping[str, Tensor], card: Card, *,
             if not bool(torch.isfinite(value).all()):
                 raise RetouchError(f"{path}: '{name}' holds NaN or infinity; nothing was written")
         stored[name] = value.clone()
+    if card.base:
+        stored = _own(stored, card.base)
     network = build(card.architecture, card.arguments)
     card = dataclasses.replace(card, sha256=checksum(stored), parameters=count_parameters(network))
     _write(path, stored, card)
@@ -90,9 +93,46 @@ def load_weights(path: str | Path, *, architecture: str | None = None) -> Model:
             network = build(card.architecture, card.arguments)
     except OptionError as error:
         raise RetouchError(f"{path}: {error}") from error
-    load_state(network, tensors, f"{path}: not a weight of {card.architecture}")
+    load_state(network, completed(tensors, card, network), f"{path}: not a weight of {card.architecture}")
     network.requires_grad_(False)
     return Model(card, network.eval(), path)
+
+
+def _own(stored: dict[str, Tensor], base: str) -> dict[str, Tensor]:
+    """Those of ``stored`` that are not, as they are stored, what the feature weights ``base`` hold."""
+    from retouch.models.features import feature_weights
+
+    known = feature_weights(base)
+
+    def is_new(name: str, value: Tensor) -> bool:
+        if name not in known:
+            return value.ndim > 0  # the counters of batch normalisations are of no use
+        return known[name].shape != value.shape or not torch.equal(known[name].to(value.dtype), value)
+
+    return {name: value for name, value in stored.items() if is_new(name, value)}
+
+
+def completed(
+    tensors: Mapping[str, Tensor], card: Card, network: nn.Module, *, shapes_only: bool = False
+) -> dict[str, Tensor]:
+    """The tensors of a weight's file with those of its base; counters of batch normalisation are the network's own.
+
+    ``shapes_only``: zeros of their shapes stand for the base's, which then need not be here. Raises ``RetouchError``
+    where the base is unknown or cannot be had.
+    """
+    if not card.base:
+        return dict(tensors)
+    from retouch.models.features import FEATURES, feature_weights
+
+    if card.base not in FEATURES:
+        raise RetouchError(f"{card.name}: {unknown('base', card.base, list(FEATURES))}")
+    if shapes_only:
+        known = {name: torch.zeros(shape) for name, shape in FEATURES[card.base].shapes().items()}
+    else:
+        known = feature_weights(card.base)
+    expected = network.state_dict()
+    counters = {name: value for name, value in expected.items() if not value.ndim}
+    return counters | {name: value for name, value in known.items() if name in expected} | dict(tensors)
 
 
 def load_state(network: nn.Module, tensors: Mapping[str, Tensor], wrong: str) -> None:

@@ -32,6 +32,8 @@ NETWORKS: dict[str, str] = {
     "dcgan": "retouch.networks.dcgan:DCGANGenerator",
     "dcgan-discriminator": "retouch.networks.dcgan:DCGANDiscriminator",
     "patchgan": "retouch.networks.patchgan:PatchGAN",
+    "small-cnn": "retouch.networks.small_cnn:SmallCNN",
+    "efficientnet-lite0": "retouch.networks.efficientnet:EfficientNetLite0",
 }
 """Every architecture a recipe or a card may name: name -> module and class."""
 

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: depthwise convolutions between 1 x 1 convolutions, as an encoder.
+"""EfficientNet-Lite0: depthwise convolutions between 1 x 1 convolutions, as an encoder and as a classifier.
 
 Tan, Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019, table 1; Liu, "Higher
 accuracy on vision models with EfficientNet-Lite", TensorFlow blog, 2020: without squeeze-and-excitation, with ReLU6.
@@ -6,6 +6,7 @@ accuracy on vision models with EfficientNet-Lite", TensorFlow blog, 2020: withou
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -111,3 +112,40 @@ class EfficientNetStages(nn.Module):
             if index in self.ends:
                 found.append(y)
         return found
+
+
+class EfficientNetLite0(nn.Module):
+    """The whole classifier, its normalisation inside.
+
+    ``classes``: of the last layer. ``dropout``: before it, in training. ``forward``: pictures ``(B, 3, H, W)`` in
+    [0, 1] (RGB; a single channel is taken as grey) -> logits ``(B, classes)``; ``pooled`` gives what the last layer
+    sees, ``(B, width)``. Any size goes; the published weights were trained at ``side`` pixels. With 1000 classes
+    4,652,008 numbers are learned. ``encoder`` is ``EfficientNetStages``, under its keys.
+    """
+
+    side = 224
+    width = 1280
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, classes: int = 1000, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.encoder = EfficientNetStages()
+        self.head = _normed(SameConv2d(self.encoder.widths[-1], self.width, 1))
+        self.dropout = nn.Dropout(dropout)
+        self.classify = nn.Linear(self.width, classes)
+        self.register_buffer("mean", torch.tensor(self.encoder.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(self.encoder.deviation).view(1, 3, 1, 1), persistent=False)
+        for module in self.head.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """The mean over the picture of the last activations: ``(B, 3, H, W)`` in [0, 1] -> ``(B, width)``."""
+        y = self.encoder((x - self.mean) / self.deviation)[-1]
+        found: Tensor = functional.relu6(self.head(y)).mean((2, 3))
+        return found
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.classify(self.dropout(self.pooled(x)))
+        return logits

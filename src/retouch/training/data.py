@@ -6,10 +6,13 @@ is a row of samples 0, 1, 2, ...; step s takes the next ``batch`` of them, and e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -104,13 +107,16 @@ class Samples(Dataset[Batch]):
         def draw(most: int) -> int:
             return int(torch.randint(most + 1, (), generator=generator))
 
-        shrink = self.data.shrink[draw(len(self.data.shrink) - 1)]
-        side = self.data.crop if shrink == 1 else min(round(self.data.crop / shrink), *pixels.shape[1:])
-        top, left = draw(pixels.shape[1] - side), draw(pixels.shape[2] - side)
-        cut = torch.from_numpy(pixels[:, top : top + side, left : left + side].copy()).float() / 255
-        cut = to_channels(cut, self.data.channels)
-        if side != self.data.crop:
-            cut = resize(cut[None], (self.data.crop, self.data.crop), kernel="bicubic")[0].clamp(0, 1)
+        if self.data.view == "cut":
+            shrink = self.data.shrink[draw(len(self.data.shrink) - 1)]
+            high = wide = self.data.crop if shrink == 1 else min(round(self.data.crop / shrink), *pixels.shape[1:])
+        elif self.data.view == "area":
+            high, wide = part_of_area(pixels.shape[1], pixels.shape[2], self.data.area, generator)
+        if self.data.view == "middle":
+            cut = middle(pixels, self.data)
+        else:
+            top, left = draw(pixels.shape[1] - high), draw(pixels.shape[2] - wide)
+            cut = resized(pixels[:, top : top + high, left : left + wide], self.data)
         if self.data.flips and draw(1):
             cut = cut.flip(2)
         if self.data.rotations:
@@ -125,6 +131,36 @@ class Samples(Dataset[Batch]):
             order = torch.randperm(len(self.pictures), generator=generator_of(self.seed, -1 - round_)).tolist()
             self._known = (round_, order)
         return self._known[1]
+
+
+def resized(pixels: NDArray[np.uint8], data: DataRecipe) -> Tensor:
+    """Float32 in [0, 1], in the recipe's channels, ``crop`` pixels a side."""
+    x = to_channels(torch.from_numpy(pixels.copy()).float() / 255, data.channels)
+    if x.shape[1:] == (data.crop, data.crop):
+        return x
+    return resize(x[None], (data.crop, data.crop), kernel="bicubic")[0].clamp(0, 1)
+
+
+def middle(pixels: NDArray[np.uint8], data: DataRecipe) -> Tensor:
+    """The largest square in the middle of a picture, as ``resized``."""
+    side = min(pixels.shape[1:])
+    top, left = (pixels.shape[1] - side) // 2, (pixels.shape[2] - side) // 2
+    return resized(pixels[:, top : top + side, left : left + side], data)
+
+
+def part_of_area(height: int, width: int, area: tuple[float, float], generator: Generator) -> tuple[int, int]:
+    """Height and width of a part of a share of the area in ``area``, of proportions 3 : 4 to 4 : 3, that is inside.
+
+    Uniform in the share and in the logarithm of the proportions; of ten draws the first that fits, else the largest
+    square.
+    """
+    for _ in range(10):
+        pixels = height * width * uniform(generator, *area)
+        root = math.exp(uniform(generator, math.log(3 / 4), math.log(4 / 3)) / 2)
+        high, wide = round(math.sqrt(pixels) / root), round(math.sqrt(pixels) * root)
+        if 0 < high <= height and 0 < wide <= width:
+            return high, wide
+    return min(height, width), min(height, width)
 
 
 def label_of(entry: Entry, data: DataRecipe) -> Batch:
@@ -165,6 +201,8 @@ def _as_diagnosed(levels: Levels, several: bool, generator: Generator) -> Levels
 
 
 def _large_enough(pictures: Pictures, data: DataRecipe) -> Pictures:
+    if data.view != "cut":
+        return pictures
     fits = [i for i, entry in enumerate(pictures.entries) if min(entry.shape[1:]) >= data.crop]
     if len(fits) < len(pictures) and data.small == "error":
         entry = next(e for e in pictures.entries if min(e.shape[1:]) < data.crop)

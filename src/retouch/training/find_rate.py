@@ -16,8 +16,9 @@ import numpy as np
 
 from retouch.image.errors import RetouchError
 from retouch.solvers.steps import Listener, Step
+from retouch.training.classes import with_classes
 from retouch.training.distributed import join, place
-from retouch.training.pairs import make_samples
+from retouch.training.pairs import load_data, samples_of
 from retouch.training.pictures import load_pictures
 from retouch.training.recipe import ScheduleRecipe, TrainingRecipe
 from retouch.training.trainer import Trainer
@@ -89,9 +90,11 @@ def find_rate(
         schedule=ScheduleRecipe(name="constant"),
         data=replace(recipe.data, cache=False),
     )
-    samples = make_samples(
+    pictures = load_data(
         steady, images, targets, lambda files, name: load_pictures(files, None, on_skip=on_skip), on_skip
     )
+    steady = with_classes(steady, images, pictures)
+    samples = samples_of(pictures, steady)
     here = place()
     trainer = Trainer(steady, samples, here=here, device=join(here, device), workers=workers or 0)
     bases = {

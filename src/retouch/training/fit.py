@@ -21,6 +21,7 @@ from retouch.models.load import checksum, load_weights, read_tensors, save_weigh
 from retouch.networks.build import count_parameters
 from retouch.solvers.steps import Listener, Step
 from retouch.training import checkpoint, stages
+from retouch.training.classes import with_classes
 from retouch.training.data import Samples
 from retouch.training.distributed import Place, agree, join, place, restarted, wait
 from retouch.training.logs import Board, CsvLog, curves
@@ -96,15 +97,14 @@ def fit(
     chosen = join(here, device)
     if workers is None:
         workers = _workers(chosen, here)
-    parts = [(run, recipe)]
-    if recipe.stage:
-        parts = [(run / name, part) for name, part in zip(stages.folders(recipe.stage), recipe.stages(), strict=True)]
+    names = stages.folders(recipe.stage) if recipe.stage else ["."]
     try:
-        for folder, _ in parts:
-            (folder / "validation").mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (run / name / "validation").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RetouchError(f"{run}: cannot make the run folder: {error.strerror or error}") from error
-    training, held_out = _pictures(recipe, (images, targets), validate, run, here, on_skip, on_step)
+    recipe, training, held_out = _pictures(recipe, (images, targets), validate, run, here, on_skip, on_step)
+    parts = [(run / name, part) for name, part in zip(names, recipe.stages(), strict=True)]
     if fresh and here.chief and not restarted():  # what began afresh goes on when one of its processes dies
         for folder, _ in parts:
             (folder / checkpoint.FILE).unlink(missing_ok=True)
@@ -227,8 +227,11 @@ def _pictures(
     here: Place,
     on_skip: Callable[[str], None],
     on_step: Listener | None,
-) -> tuple[Pictures, Pictures] | tuple[Pairs, Pairs]:
-    """Those to train on and those to validate with; the first process of each machine decodes, the others wait."""
+) -> tuple[TrainingRecipe, Pictures, Pictures] | tuple[TrainingRecipe, Pairs, Pairs]:
+    """The recipe with its classes, and the pictures to train on and to validate with.
+
+    The first process of each machine decodes, the others wait.
+    """
     skip = on_skip if here.chief else lambda reason: None
 
     def told(done: int, total: int) -> None:
@@ -250,21 +253,23 @@ def _pictures(
     images, targets = folders
     crop = max(part.data.crop for part in recipe.stages())  # the same pictures for all stages
     everything = load_data(recipe, images, targets, load, skip)
+    recipe = with_classes(recipe, images, everything)
     if isinstance(everything, Pairs):
         if validate is not None:
             raise OptionError("--validate is for recipes that degrade pictures; of pairs some are kept apart")
         order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(recipe.run.seed)).tolist()
         kept = kept_apart(len(everything))
-        return everything.only(sorted(order[kept:])), everything.only(sorted(order[:kept]))
+        return recipe, everything.only(sorted(order[kept:])), everything.only(sorted(order[:kept]))
     if validate is not None:
-        return everything, load(find_pictures([validate]), "validation")
+        return recipe, everything, load(find_pictures([validate]), "validation")
     spots = [(file, entry.number) for file, entry in zip(everything.files, everything.entries, strict=True)]
     first = {spot: index for index, spot in reversed(list(enumerate(spots)))}  # a folder may be given twice
     order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(recipe.run.seed)).tolist()
-    large = [i for i in order if min(everything.entries[i].shape[1:]) >= crop]
+    cut = recipe.data.view == "cut"  # else every size will do
+    large = [i for i in order if not cut or min(everything.entries[i].shape[1:]) >= crop]
     chosen = set(list(dict.fromkeys(spots[i] for i in large))[: kept_apart(len(first))])
     rest = [i for i, spot in enumerate(spots) if spot not in chosen]
-    return everything.only(rest), everything.only(sorted(first[spot] for spot in chosen))
+    return recipe, everything.only(rest), everything.only(sorted(first[spot] for spot in chosen))
 
 
 class _Loop:
@@ -476,6 +481,8 @@ class _Loop:
             architecture=recipe.network.name,
             arguments=recipe.network.arguments,
             recipe=table,
+            classes=recipe.data.classes,
+            base=recipe.network.base or "",
             data=_named(self.images),
             steps=trainer.step,
             seed=recipe.run.seed,

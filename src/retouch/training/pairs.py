@@ -111,13 +111,6 @@ def load_data(
     return load(find_pictures(images), "pictures")
 
 
-def make_samples(
-    recipe: TrainingRecipe, images: Sequence[Path], targets: Sequence[Path], load: Load, tell: Tell
-) -> Samples | PairSamples:
-    """Samples of all that ``load_data`` finds."""
-    return samples_of(load_data(recipe, images, targets, load, tell), recipe)
-
-
 def samples_of(pictures: Pictures | Pairs, recipe: TrainingRecipe) -> Samples | PairSamples:
     """Samples of pictures, or of pairs."""
     return PairSamples(pictures, recipe) if isinstance(pictures, Pairs) else Samples(pictures, recipe)

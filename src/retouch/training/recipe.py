@@ -34,12 +34,14 @@ class NetworkRecipe:
     ``partly``: tensors that do not fit (another scale's deconvolution) keep their fresh values instead of an error.
     ``frozen``: beginnings of the names of parameters that stay as they are. ``frozen_statistics``: the batch
     normalisations under those names also keep their running statistics, and normalise by them; by default they go on
-    learning them, as fastai's ``train_bn`` does.
+    learning them, as fastai's ``train_bn`` does. ``base``: feature weights that the whole network begins with, before
+    ``start``, wherever names and sizes fit; what stays as it is there is left out of the weight's file.
     """
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
     encoder: str | None = None
+    base: str | None = None
     start: str | None = None
     partly: bool = False
     frozen: tuple[str, ...] = ()
@@ -64,7 +66,11 @@ class DataRecipe:
     skipped. ``levels``: what the network is told goes with the picture, as planes that say how strong each damage is
     (``degradations.levels``), a little wrong and sometimes left out, as a diagnosis is. ``classes``: names of what the
     pictures show, those of the folders they lie in, or digits: the number of its class goes with each. ``cache``:
-    decoded pictures are kept in one memory-mapped file; without it each crop decodes its picture anew.
+    decoded pictures are kept in one memory-mapped file; without it each crop decodes its picture anew. ``view``: what
+    of a plain picture the target is. "cut": a square from anywhere, as it is. "middle": the largest square in its
+    middle, resized to the crop; "area": a part of a share of its area in ``area`` and of proportions from 3 : 4 to
+    4 : 3, resized (Szegedy et al., "Going Deeper with Convolutions", CVPR 2015, section 6). The last two take pictures
+    of any size, and are validated on the middle.
     """
 
     crop: int
@@ -82,6 +88,8 @@ class DataRecipe:
     levels: bool = False
     classes: tuple[str, ...] = ()
     cache: bool = True
+    view: Literal["cut", "middle", "area"] = "cut"
+    area: tuple[float, float] = (0.25, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +228,9 @@ class TrainingRecipe:
         _check(bool(data.degradation) or not degraded, "data: needs at least one [[data.degradation]]")
         _check(degraded or not (data.degradation or data.levels), f"data: {data.source} has no damage")
         _check(alone or not (data.augment or data.classes), f"data: {data.source} has no augment and no classes")
+        _check(data.source == "plain" or data.view == "cut", f"data: {data.source} has no view")
+        _check(data.view == "cut" or data.shrink == (1.0,), "data: shrink is for the view cut; the others resize")
+        _check(0 < data.area[0] <= data.area[1] <= 1, "data: area holds two shares in 0..1, the lower first")
         _check(data.load == 0 or data.load >= data.crop, f"data: load must be at least the crop, {data.crop}, or 0")
         _check(alone or data.shrink == (1.0,), "data: shrink is not for pictures of two kinds; load resizes them")
         _check(data.held_out >= 0, "data: held_out must be at least 0")

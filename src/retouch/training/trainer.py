@@ -46,6 +46,8 @@ def load_features(name: str) -> nn.Module:
 def make_network(recipe: NetworkRecipe) -> nn.Module:
     """The network of a recipe, started from the weight it names, with what is frozen marked so."""
     network = build(recipe.name, recipe.arguments)
+    if recipe.base is not None and recipe.start is None:
+        _start_base(network, recipe)
     if recipe.encoder is not None and recipe.start is None:
         _start_encoder(network, recipe)
     if recipe.start is not None:
@@ -64,6 +66,18 @@ def make_network(recipe: NetworkRecipe) -> nn.Module:
         if name.startswith(recipe.frozen) and recipe.frozen:
             parameter.requires_grad_(False)
     return network
+
+
+def _start_base(network: nn.Module, recipe: NetworkRecipe) -> None:
+    """Put the feature weights that the recipe names into the whole network, as far as they are of its sizes."""
+    from retouch.models.features import feature_weights
+
+    assert recipe.base is not None
+    own, given = network.state_dict(), feature_weights(recipe.base)
+    fitting = {key: value for key, value in given.items() if key in own and own[key].shape == value.shape}
+    if not fitting:
+        raise OptionError(f"recipe: network.base: nothing of {recipe.base} fits {recipe.name} {recipe.arguments}")
+    network.load_state_dict(own | fitting)
 
 
 def _start_encoder(network: nn.Module, recipe: NetworkRecipe) -> None:

@@ -13,7 +13,7 @@ from retouch.image.image import Image
 from retouch.image.resize import resize
 from retouch.image.sheet import sheet
 from retouch.metrics import psnr
-from retouch.training.data import Batch, damaged, generator_of, label_of, to_channels
+from retouch.training.data import Batch, damaged, generator_of, label_of, middle, to_channels
 from retouch.training.objectives.base import Objective
 from retouch.training.pairs import Pairs, pair_cases
 from retouch.training.pictures import Pictures
@@ -21,7 +21,7 @@ from retouch.training.recipe import TrainingRecipe
 
 _SIDE = 256
 _ROWS = 4
-_TOGETHER = 256  # cases of one shape that an objective measures at once
+_TOGETHER, _PIXELS = 256, 1 << 21  # cases of one shape that an objective measures at once, and pixels of them
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,15 @@ class Validator:
         return Validation(values, score, picture)
 
     def _batches(self, device: torch.device) -> list[Batch]:
-        """The cases, as many together as have one shape, ``_TOGETHER`` at most."""
+        """The cases, as many together as have one shape, and as ``_TOGETHER`` and ``_PIXELS`` allow."""
         alike: dict[tuple[tuple[int, ...], ...], list[Batch]] = {}
         for _, batch in self.cases:
             alike.setdefault(tuple(value.shape for value in batch.values()), []).append(batch)
         return [
             {key: torch.cat([one[key] for one in some]).to(device) for key in some[0]}
             for group in alike.values()
-            for some in (group[at : at + _TOGETHER] for at in range(0, len(group), _TOGETHER))
+            for many in (max(1, min(_TOGETHER, _PIXELS // group[0]["target"][0, 0].numel())),)
+            for some in (group[at : at + many] for at in range(0, len(group), many))
         ]
 
     def _measured(self, objective: Objective, network: nn.Module, device: torch.device) -> dict[str, list[float]]:
@@ -136,10 +137,18 @@ class Validator:
 
 
 def degraded_cases(pictures: Pictures, recipe: TrainingRecipe) -> list[tuple[str, Batch]]:
-    """The middle of each picture, at most 256 pixels a side, by each degradation, once and for all."""
+    """The middle of each picture, at most 256 pixels a side, by each degradation, once and for all.
+
+    Of views other than "cut" the middle square, resized to the crop.
+    """
     cases = []
     unit = recipe.data.crop  # a crop that every degradation takes without a rest
     for index in range(len(pictures)):
+        if recipe.data.view != "cut":
+            target = middle(pictures[index], recipe.data)[None]
+            label = label_of(pictures.entries[index], recipe.data)
+            cases.append((pictures.entries[index].name, {"input": target, "target": target} | label))
+            continue
         pixels = torch.from_numpy(pictures[index].copy()).float() / 255
         side = min(*pixels.shape[1:], max(_SIDE, unit)) // unit * unit
         if not side:  # smaller than a crop

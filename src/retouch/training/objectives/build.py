@@ -11,6 +11,7 @@ from torch import nn
 from retouch.image.errors import OptionError, unknown
 from retouch.training.objectives.adversarial import Adversarial
 from retouch.training.objectives.base import Objective
+from retouch.training.objectives.classify import Classify
 from retouch.training.objectives.cycle import Cycle
 from retouch.training.objectives.gan import GAN
 from retouch.training.objectives.supervised import Supervised
@@ -21,14 +22,15 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "supervised": Supervised,
     "adversarial": Adversarial,
     "cycle": Cycle,
+    "classify": Classify,
     "vae": VAE,
     "gan": GAN,
 }
 """Every objective a recipe may name. One with a parameter ``critic`` gets the recipe's second network, one with
-``again`` the means to make both once more."""
+``again`` the means to make both once more, one with ``classes`` their names."""
 
 
-_GIVEN = ("network", "critic", "features", "again")
+_GIVEN = ("network", "critic", "features", "again", "classes")
 
 
 def build_objective(
@@ -58,6 +60,8 @@ def build_objective(
     networks = [network] if critic is None else [network, critic]
     if "features" in known:
         given["features"] = features
+    if "classes" in known:
+        given["classes"] = recipe.data.classes
     if "again" in known and recipe.critic is not None:
         second = recipe.critic
         given["again"] = lambda: (make(recipe.network), make(second))
