@@ -239,7 +239,7 @@ def _run_own(name: str, options: EvaluateOptions, outputs: OutputOptions) -> int
         report.write(outputs.json)
     if recorded is not None:
         record(recorded, report)
-    print(report.row())
+    print(report.row("mean", 4))
     return 0
 
 

@@ -66,16 +66,16 @@ class OwnReport:
     images: list[str] = field(default_factory=list)
     values: dict[str, float] = field(default_factory=dict)
 
-    def row(self) -> str:
+    def row(self, name: str, width: int) -> str:
         """The means in one line."""
-        words = [f"{name} {value:.4f}" for name, value in self.values.items() if math.isfinite(value)]
-        return "  ".join([f"{len(self.images)} pictures", *words])
+        words = [f"{known} {value:.4f}" for known, value in self.values.items() if math.isfinite(value)]
+        return "  ".join([f"{name:<{width}}", f"{len(self.images)} pictures", *words])
 
     def measured(self) -> Measured:
         """The means as a row of a card."""
         span = self.card.sigma
         sigma = span[0] if span is not None and span[0] == span[1] else None
-        known = {name: round(value, 4) for name, value in self.values.items() if name in _COLUMNS}
+        known: dict[str, Any] = {name: round(value, 4) for name, value in self.values.items() if name in _COLUMNS}
         return Measured(
             dataset=self.dataset,
             images=len(self.images),

@@ -69,7 +69,7 @@ class VAE(Objective):
         assert isinstance(network, VariationalAutoencoder)
         shown = {key: value[: 2 * _COLUMNS] for key, value in batches[0].items()}
         made = self.predict(network, shown)
-        pairs = zip(shown["target"].split(_COLUMNS), made.split(_COLUMNS), strict=True)
+        pairs = zip(torch.split(shown["target"], _COLUMNS), torch.split(made, _COLUMNS), strict=True)
         pictures = [row for pair in pairs for row in pair]
         if len(shown["target"]) == 2 * _COLUMNS:  # else the last row is not full
             pictures.append(network.sample((_ROWS - 4) * _COLUMNS, Generator().manual_seed(0)))
