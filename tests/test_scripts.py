@@ -214,3 +214,28 @@ def test_colours_draws_grey_pictures_in_colour(tmp_path: Path, monkeypatch: pyte
     third = sheet.height // 3
     colour = [float((row[0] - row[2]).abs().mean()) for row in sheet.pixels.split(third, dim=1)[:3]]
     assert colour[0] < 0.02 < colour[1], "the first row is grey, the second is not"
+
+
+def test_imagined_draws_every_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from retouch.models.card import Card
+    from retouch.models.load import save_weights
+    from retouch.networks.build import build
+
+    arguments = {"side": 6, "hidden": 3, "latent": 2}
+    card = Card(
+        name="tiny",
+        family="vae",
+        architecture="vae",
+        arguments=arguments,
+        tasks=("generate",),
+        colour="grey",
+        summary="x",
+    )
+    weight = tmp_path / "tiny.safetensors"
+    save_weights(weight, build("vae", arguments).state_dict(), card)
+    target = tmp_path / "imagined.jpg"
+    words = [str(target), "--cell", "64", "--models", str(weight), str(weight)]
+    _script("examples/imagined.py", monkeypatch, *words).main()
+    sheet = retouch.open(target)
+    assert sheet.width > 3 * (10 * 6 + 18)
+    assert sheet.height > 2 * (10 * 6 + 18)

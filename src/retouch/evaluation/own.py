@@ -5,10 +5,10 @@ What the objective of the recipe measures, in nats a picture for generators that
 the PSNR and SSIM of each picture, unrounded, beside those of the damaged one. The damage is drawn from the recipe's
 seed and the number of the picture, so that it is always the same.
 
-Of generators also the Fréchet distance (``metrics.frechet_distance``) of as many samples as there are pictures to the
-pictures: in the activations of VGG16 after relu4_3, their mean over each picture as a vector. That is a distance of our
-own, not FID, and does not compare with published ones, nor between data sets; of a few thousand pictures it is too
-large, the more the fewer they are.
+Of generators also the Fréchet distance (``metrics.frechet_distance``) of as many samples as there are pictures, 2,000
+at most, to the pictures: in the activations of VGG16 after relu4_3, their mean over each picture as a vector. That is a
+distance of our own, not FID, and does not compare with published ones, nor between data sets; of so few pictures it is
+too large, the more the fewer they are.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from retouch.models.load import Model
 
 _TOGETHER = 250  # pictures that go through a network at once
-_WIDTH = 512  # channels of the layer
+_WIDTH, _MOST = 512, 2000  # channels of the layer, and the most pictures whose features are compared
 _SMALLEST, _SSIM_SIDE = 8, 11
 
 
@@ -140,7 +140,7 @@ def evaluate_own(name: str, data: str | Path, options: EvaluateOptions) -> OwnRe
         columns = _likelihoods(model, recipe, batches, device) if generates else _mended(model, batches, device)
         report.values = {name: mean(column) for name, column in columns.items()}
         if generates and feature_path(FEATURES) is not None:
-            report.values["frechet"] = _frechet(model, batches, options.seed, device)
+            report.values["frechet"] = _frechet(model, batches[:_MOST], options.seed, device)
     if not report.values:
         raise RetouchError(
             f"{name} is measured by the Fréchet distance, which needs the feature weights of {FEATURES}: "
@@ -241,7 +241,7 @@ def _protocol(recipe: TrainingRecipe, options: EvaluateOptions, generates: bool)
         "side": recipe.data.crop,
         "channels": recipe.data.channels,
         "degradation": list(recipe.table()["data"]["degradation"]),
-        "features": f"{FEATURES} {LAYER}, the mean of each picture a vector" if generates else None,
+        "features": f"{FEATURES} {LAYER}, the mean of each of {_MOST} pictures a vector" if generates else None,
         "limit": options.limit,
         "seed": options.seed,
     }
