@@ -310,3 +310,28 @@ def test_corners_knows_one_digit_from_two(monkeypatch: pytest.MonkeyPatch) -> No
     assert script.measured((first + second) / 2, digits) == (pytest.approx(white / 2), 0.0)
     assert script.measured(first + second, digits) == (pytest.approx(white), 0.0)
     assert script.measured(0 * first, digits) == (pytest.approx(white), 0.0)
+
+
+def test_imagined_draws_every_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from retouch.models.card import Card
+    from retouch.models.load import save_weights
+    from retouch.networks.build import build
+
+    arguments = {"side": 6, "hidden": 3, "latent": 2}
+    card = Card(
+        name="tiny",
+        family="vae",
+        architecture="vae",
+        arguments=arguments,
+        tasks=("generate",),
+        colour="grey",
+        summary="x",
+    )
+    weight = tmp_path / "tiny.safetensors"
+    save_weights(weight, build("vae", arguments).state_dict(), card)
+    target = tmp_path / "imagined.jpg"
+    words = [str(target), "--cell", "64", "--models", str(weight), str(weight)]
+    _script("examples/imagined.py", monkeypatch, *words).main()
+    sheet = retouch.open(target)
+    assert sheet.width > 3 * (10 * 6 + 18)
+    assert sheet.height > 2 * (10 * 6 + 18)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from retouch.tasks.dejpeg import dejpeg
     from retouch.tasks.denoise import denoise
     from retouch.tasks.dream import dream, zoom
+    from retouch.tasks.generate import generate
     from retouch.tasks.inpaint import inpaint
     from retouch.tasks.invented import invented
     from retouch.tasks.invert import invert
@@ -56,6 +57,7 @@ _HOMES = {
     "diagnose": "retouch.tasks.restore",
     "dream": "retouch.tasks.dream",
     "evaluate": "retouch.evaluation.protocol",
+    "generate": "retouch.tasks.generate",
     "inpaint": "retouch.tasks.inpaint",
     "invented": "retouch.tasks.invented",
     "invert": "retouch.tasks.invert",
@@ -89,6 +91,7 @@ __all__ = [
     "diagnose",
     "dream",
     "evaluate",
+    "generate",
     "inpaint",
     "invented",
     "invert",

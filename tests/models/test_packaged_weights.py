@@ -19,10 +19,14 @@ from retouch.models.features import FEATURES, _package_places, feature_path
 from retouch.models.header import read_card
 from retouch.models.load import load_weights, save_weights
 from retouch.models.runner import Runner
+from retouch.networks.latent import Sampler
 
 FILES = {path.stem: path for path in catalogue.weight_files(catalogue.PACKAGED)}
 CLASSIFIERS = sorted(name for name, path in FILES.items() if "classify" in read_card(path).tasks)
+GENERATORS = sorted(name for name, path in FILES.items() if "generate" in read_card(path).tasks)
 NAMES = sorted(FILES.keys() - set(CLASSIFIERS))
+MAPPING = [name for name in NAMES if name not in GENERATORS]
+"""Those that make a picture of a picture."""
 EXACT = 1e-4
 """The largest difference between tiles and the whole where a network sees no farther than its halo: rounding."""
 
@@ -63,7 +67,7 @@ def test_translations_know_their_direction_and_how_they_learned(name: str) -> No
         assert trips[-1] < 0.8 * trips[0], "the round trip's error falls"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MAPPING)
 @pytest.mark.parametrize("size", [(1, 1), (1, 37), (41, 67), (66, 50)])
 def test_any_size(name: str, size: tuple[int, int], photograph: Tensor) -> None:
     runner = _runner(name)
@@ -73,7 +77,7 @@ def test_any_size(name: str, size: tuple[int, int], photograph: Tensor) -> None:
     assert bool(made.isfinite().all())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MAPPING)
 def test_tiles_give_what_the_whole_gives(name: str, photograph: Tensor) -> None:
     runner = _runner(name)
     scale, task = _scale(runner), runner.card.tasks[0]
@@ -160,3 +164,13 @@ def test_classifiers_are_small_and_measured(name: str) -> None:
     row = read_card(FILES[name]).measured[0]
     assert row.accuracy is not None
     assert row.accuracy >= {"classify-cats-dogs": 0.95, "classify-digits": 0.99}[name]
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_generators_make_pictures_that_differ(name: str) -> None:
+    network = catalogue.load(name).network
+    assert isinstance(network, Sampler)
+    made = network.sample(8, torch.Generator().manual_seed(0))
+    assert 0 <= made.min() <= made.max() <= 1
+    apart = torch.cdist(made.flatten(1), made.flatten(1)) / made[0].numel() ** 0.5
+    assert float((apart + torch.eye(8)).min()) > 0.02

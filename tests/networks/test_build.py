@@ -29,6 +29,7 @@ SMALL: dict[str, list[dict[str, Any]]] = {
         {"widths": [6, 5], "blocks": [1, 1], "levels": 5},
     ],
     "restoration": [{"widths": [4, 5], "blocks": [1, 1]}, {"widths": [4], "blocks": [1], "channels": 1, "levels": 2}],
+    "autoencoder": [{"width": 6}, {"width": 5, "channels": 3}],
     "encoder-decoder": [{"width": 4}, {"width": 3, "channels": 1}],
     "pix2pix-unet": [
         {"depth": 3, "width": 4, "dropout": "training"},
@@ -42,7 +43,7 @@ SMALL: dict[str, list[dict[str, Any]]] = {
 }
 """Small ones of every architecture that maps pictures to pictures."""
 
-STRIDED = {"unet", "restoration", "encoder-decoder", "pix2pix-unet", "resnet-generator"}
+STRIDED = {"unet", "restoration", "autoencoder", "encoder-decoder", "pix2pix-unet", "resnet-generator"}
 """Those whose halo is no border: an estimate of what strides let them see, or more than they can see."""
 
 CASES = [pytest.param(name, arguments, id=f"{name}-{i}") for name in SMALL for i, arguments in enumerate(SMALL[name])]
@@ -63,7 +64,9 @@ def _input(spec: Spec, batch: int, height: int, width: int) -> Tensor:
 
 
 def test_every_network_is_swept() -> None:
-    assert set(NETWORKS) == {*SMALL, "srgan-discriminator", "patchgan", "pixelcnn", "pixel-recursive"}
+    generators = {"vae", "conv-vae", "dcgan", "pixelcnn", "pixel-recursive"}  # see their own tests
+    others = {"srgan-discriminator", "patchgan", "dcgan-discriminator"}
+    assert set(NETWORKS) == {*SMALL, *generators, *others}
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))

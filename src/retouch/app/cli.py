@@ -79,6 +79,7 @@ def _verbs() -> dict[str, _Verb]:
         classify_command,
         compare_command,
         evaluate_command,
+        generate_command,
         methods_command,
         models_command,
         train_command,
@@ -90,6 +91,7 @@ def _verbs() -> dict[str, _Verb]:
     verbs["zoom"] = _Verb(zoom_command.HELP, zoom_command.run)
     verbs["visualize"] = _Verb(visualize_command.HELP, visualize_command.run)
     verbs["classify"] = _Verb(classify_command.HELP, classify_command.run)
+    verbs["generate"] = _Verb(generate_command.HELP, generate_command.run)
     verbs["compare"] = _Verb(compare_command.HELP, compare_command.run)
     verbs["evaluate"] = _Verb(evaluate_command.HELP, evaluate_command.run)
     verbs["train"] = _Verb(train_command.HELP, train_command.run)

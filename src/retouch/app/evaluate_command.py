@@ -54,6 +54,10 @@ def run(words: list[str]) -> int:
         return run_classes(values["inputs"], options, outputs)
     if values["inputs"] == "catalogue":
         return _run_catalogue(options, outputs)
+    from retouch.evaluation import own
+
+    if own.is_for(values["inputs"], outputs.data):
+        return _run_own(values["inputs"], options, outputs)
     if outputs.markdown is not None:
         raise OptionError("--markdown belongs to 'retouch evaluate catalogue'")
     from retouch.evaluation.protocol import clipped, run_evaluation
@@ -102,13 +106,14 @@ def _to_record(name: str, options: EvaluateOptions, data: Path) -> Path:
     from retouch.evaluation.whole import check_as_published
     from retouch.models import catalogue
     from retouch.models.header import read_card
+    from retouch.training.pictures import is_idx
 
     try:
         path = catalogue.find(name)
     except OptionError as error:
         raise OptionError(f"--record needs a weight, by name or path; '{name}' is none") from error
     check_as_published(asdict(options))
-    if data.is_file():
+    if data.is_file() and not is_idx(data):
         raise OptionError(f"--record: {data} is one picture, not a data set")
     read_card(path)
     return path
@@ -212,6 +217,27 @@ def _run_pairs(name: str, options: EvaluateOptions, outputs: OutputOptions) -> i
     if recorded is not None:
         from retouch.evaluation.whole import record
 
+        record(recorded, report)
+    print(report.row("mean", 4))
+    return 0
+
+
+def _run_own(name: str, options: EvaluateOptions, outputs: OutputOptions) -> int:
+    """The means, of a weight that is measured by its own recipe: a generator, or one for digits."""
+    from retouch.evaluation.own import evaluate_own
+    from retouch.evaluation.whole import record
+
+    _check("of a generator or of digits", options, outputs)
+    for flag in ("crop", "grey", "blind", "lpips", "sheet", "save"):
+        if getattr(options, flag, None) or getattr(outputs, flag, None):
+            raise OptionError(f"evaluate of a generator or of digits: takes no --{flag}")
+    recorded = _to_record(name, options, outputs.data) if outputs.record else None
+    with Reporter(1, quiet=outputs.quiet) as reporter:
+        reporter.start(f"evaluate {name}")
+        report = evaluate_own(name, outputs.data, options)
+    if outputs.json is not None:
+        report.write(outputs.json)
+    if recorded is not None:
         record(recorded, report)
     print(report.row("mean", 4))
     return 0

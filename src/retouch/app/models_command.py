@@ -110,10 +110,11 @@ def _list(words: list[str]) -> int:
     )
     from retouch.models.catalogue import entries
     from retouch.tasks import TASKS
+    from retouch.tasks.generate import VERB as GENERATE
 
     wanted = set(values["inputs"])
     there = entries()
-    known = dict.fromkeys([*TASKS, *(task for entry in there for task in entry.card.tasks)])
+    known = dict.fromkeys([*TASKS, GENERATE, *(task for entry in there for task in entry.card.tasks)])
     for task in wanted - set(known):
         raise OptionError(unknown("task", task, list(known)))
     found = [entry for entry in there if not wanted or wanted & set(entry.card.tasks)]
@@ -181,10 +182,10 @@ def trained_for(card: Card) -> str:
 def _first_row(card: Card) -> str:
     if not card.measured:
         return "not measured"
-    from retouch.evaluation.table import translated
+    from retouch.evaluation.table import in_words
 
     row = card.measured[0]
-    first = translated(row) or ([f"{row.psnr:.2f} dB"] if row.psnr is not None else ["measured"])
+    first = in_words(row) or ([f"{row.psnr:.2f} dB"] if row.psnr is not None else ["measured"])
     return f"{first[0]} ({_condition(row)})"
 
 
@@ -196,12 +197,13 @@ def _condition(row: Measured) -> str:
 
 
 def _measured(row: Measured) -> str:
-    from retouch.evaluation.table import translated
+    from retouch.evaluation.table import in_words
 
     before = f", {row.input_psnr:.2f} dB before" if row.input_psnr is not None else ""
     name = f"{_condition(row)} "
-    first = "".join(f"{word}  " for word in translated(row))
-    near = f"{row.psnr:6.2f} dB  SSIM {row.ssim:.4f}  " if row.psnr is not None and row.ssim is not None else ""
+    first = "".join(f"{word}  " for word in in_words(row))
+    near = f"{row.psnr:6.2f} dB  " if row.psnr is not None else ""
+    near += f"SSIM {row.ssim:.4f}  " if row.ssim is not None else ""
     return f"  {name:<20}{first}{near}({row.images} pictures{before})"
 
 

@@ -41,6 +41,7 @@ class PublishedLabels:
         return f"{self.accuracy:.2f} / {self.class_accuracy:.2f} / {self.iou:.2f}"
 
 
+_PARTS = ("reconstruction", "divergence")  # of nats
 _LABELS = "labels"  # the condition of such numbers
 
 
@@ -71,10 +72,11 @@ def published(family: str, dataset: str, condition: str) -> Published | Publishe
     return PublishedLabels(*values) if condition == _LABELS else Published(*values)
 
 
-def translated(row: Measured) -> list[str]:
-    """What counts most of a translation: 'accuracy 0.512', 'class 0.300', 'IoU 0.180', or Fréchet distance and L1.
+def in_words(row: Measured) -> list[str]:
+    """What counts most of a row that is not about PSNR; empty for others.
 
-    Of a classifier the accuracies. Empty for other rows.
+    Of a translation: 'accuracy 0.512', 'class 0.300', 'IoU 0.180', or Fréchet distance and L1; of a classifier the
+    accuracies; of a generator: nats and their parts, and the Fréchet distance of its samples.
     """
     if row.accuracy is not None and row.class_accuracy is not None and row.iou is not None:
         return [f"accuracy {row.accuracy:.3f}", f"class {row.class_accuracy:.3f}", f"IoU {row.iou:.3f}"]
@@ -82,7 +84,9 @@ def translated(row: Measured) -> list[str]:
         return [f"accuracy {row.accuracy:.3f}", f"class {row.class_accuracy:.3f}"]
     if row.frechet is not None and row.l1 is not None:
         return [f"Fréchet {row.frechet:.1f}", f"L1 {row.l1:.3f}"]
-    return []
+    words = [f"{row.nats:.2f} nats"] if row.nats is not None else []
+    words += [f"{name} {value:.2f}" for name in _PARTS if (value := getattr(row, name)) is not None]
+    return words + ([f"Fréchet {row.frechet:.1f}"] if row.frechet is not None else [])
 
 
 def sources(families: Sequence[str]) -> list[str]:
@@ -121,11 +125,12 @@ def table(weights: Sequence[tuple[Card, int]]) -> str:
 
 
 def _reached(row: Measured) -> str:
-    if first := translated(row):
-        return f"**{first[0]}** / " + " / ".join(first[1:])
-    if row.psnr is None or row.ssim is None:
+    if first := in_words(row):
+        return " / ".join([f"**{first[0]}**", *first[1:]])
+    if row.psnr is None:
         return ""
-    return f"**{row.psnr:.2f}** / {row.ssim:.4f}{_perceptual(row.lpips)}{_colour(row.chroma_error)}"
+    structure = f" / {row.ssim:.4f}" if row.ssim is not None else ""
+    return f"**{row.psnr:.2f}**{structure}{_perceptual(row.lpips)}{_colour(row.chroma_error)}"
 
 
 def _perceptual(value: float | None) -> str:

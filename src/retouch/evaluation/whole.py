@@ -11,6 +11,7 @@ from typing import Any
 from retouch.evaluation.classes import ClassReport, evaluate_classes
 from retouch.evaluation.colour import ColourReport, evaluate_colours
 from retouch.evaluation.options import EvaluateOptions
+from retouch.evaluation.own import OwnReport
 from retouch.evaluation.protocol import run_evaluation
 from retouch.evaluation.report import Report
 from retouch.evaluation.translation import FEATURES, TranslationReport, evaluate_translation
@@ -39,7 +40,7 @@ _FACADES = "facades"
 _CLASSES = {"classify-cats-dogs": "cats-dogs/test", "classify-digits": "mnist/t10k-images-idx3-ubyte.gz"}
 """The test pictures of the classifiers that come with Retouch: those of others are their owners'."""
 
-AnyReport = Report | ColourReport | TranslationReport | ClassReport
+AnyReport = Report | ColourReport | TranslationReport | ClassReport | OwnReport
 
 _DEPARTURES = {
     "crop": "whole pictures",
@@ -66,7 +67,8 @@ def rounds(names: list[str] | None = None) -> list[Round]:
 
     Super-resolution on Set5 and Set14; grey noise on BSD68 and Set12, colour noise on CBSD68; JPEG on classic5;
     the damages of the test recipes on the middle 256 pixels of CBSD68; the colours of CBSD68; translation of facades,
-    whose label maps are at the right; the classes of cats and dogs, and of MNIST's test digits.
+    whose label maps are at the right; the classes of cats and dogs, and of MNIST's test digits. Generators and networks
+    that mend digits are measured one by one (``own``).
     """
     made = []
     for entry in catalogue.entries():

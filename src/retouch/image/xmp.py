@@ -16,10 +16,12 @@ from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-SourceType = Literal["algorithmicallyEnhanced", "compositeWithTrainedAlgorithmicMedia"]
+SourceType = Literal["algorithmicallyEnhanced", "compositeWithTrainedAlgorithmicMedia", "trainedAlgorithmicMedia"]
 ALTERED: Final = "algorithmicallyEnhanced"
 COMPOSITE: Final = "compositeWithTrainedAlgorithmicMedia"
-"""Terms of the vocabulary: modified by an algorithm that keeps the substance; parts made by a trained network."""
+GENERATED: Final = "trainedAlgorithmicMedia"
+"""Terms of the vocabulary: modified by an algorithm that keeps the substance; parts made by a trained network; all of
+it."""
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _XMP, _MEDIA = "http://ns.adobe.com/xap/1.0/", "http://ns.adobe.com/xap/1.0/mm/"

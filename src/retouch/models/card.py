@@ -31,7 +31,9 @@ class Measured:
     were asked for. ``chroma_error``, ``input_chroma_error`` (CIE ab), ``colourfulness``, ``original_colourfulness``:
     of weights that give colour, whose ``recipe`` is "grey". ``l1`` (of 0..1), and either ``accuracy``,
     ``class_accuracy`` and ``iou`` (of label maps) or ``frechet`` (of other pictures): of weights that translate, whose
-    ``recipe`` is "translation". ``protocol``: what the evaluation wrote.
+    ``recipe`` is "translation". ``nats`` a picture, and their parts ``reconstruction`` and ``divergence``, and
+    ``frechet`` (of samples): of generators, whose ``recipe`` is "generation" and which have no ``psnr`` and ``ssim``.
+    ``protocol``: what the evaluation wrote.
     """
 
     dataset: str
@@ -55,6 +57,9 @@ class Measured:
     class_accuracy: float | None = None
     iou: float | None = None
     frechet: float | None = None
+    nats: float | None = None
+    reconstruction: float | None = None
+    divergence: float | None = None
     protocol: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -14,7 +14,9 @@ from retouch.training.objectives.base import Objective
 from retouch.training.objectives.classify import Classify
 from retouch.training.objectives.cycle import Cycle
 from retouch.training.objectives.likelihood import Likelihood
+from retouch.training.objectives.gan import GAN
 from retouch.training.objectives.supervised import Supervised
+from retouch.training.objectives.vae import VAE
 from retouch.training.recipe import NetworkRecipe, TrainingRecipe
 
 OBJECTIVES: dict[str, type[Objective]] = {
@@ -23,6 +25,8 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "cycle": Cycle,
     "classify": Classify,
     "likelihood": Likelihood,
+    "vae": VAE,
+    "gan": GAN,
 }
 """Every objective a recipe may name. One with a parameter ``critic`` gets the recipe's second network, one with
 ``again`` the means to make both once more, one with ``classes`` their names."""
