@@ -80,7 +80,7 @@ def test_what_is_no_file_of_digits(data: bytes, tmp_path: Path) -> None:
         load_pictures([path], None, on_skip=lambda reason: None)
     packed = tmp_path / "x-idx3-ubyte.gz"
     packed.write_bytes(data)
-    with pytest.raises(PictureError, match="cannot be read|not a file of"):
+    with pytest.raises(PictureError, match=r"cannot be read|not a file of"):
         read_idx(packed)
 
 

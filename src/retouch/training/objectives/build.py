@@ -13,8 +13,8 @@ from retouch.training.objectives.adversarial import Adversarial
 from retouch.training.objectives.base import Objective
 from retouch.training.objectives.classify import Classify
 from retouch.training.objectives.cycle import Cycle
-from retouch.training.objectives.likelihood import Likelihood
 from retouch.training.objectives.gan import GAN
+from retouch.training.objectives.likelihood import Likelihood
 from retouch.training.objectives.supervised import Supervised
 from retouch.training.objectives.vae import VAE
 from retouch.training.recipe import NetworkRecipe, TrainingRecipe
