@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from retouch.tasks.invented import invented
     from retouch.tasks.relight import relight
     from retouch.tasks.restore import diagnose, restore
+    from retouch.tasks.stylize import stylize
     from retouch.tasks.translate import translate
     from retouch.tasks.upscale import upscale
 
@@ -59,6 +60,7 @@ _HOMES = {
     "restore": "retouch.tasks.restore",
     "save": "retouch.image.files",
     "ssim": "retouch.metrics",
+    "stylize": "retouch.tasks.stylize",
     "translate": "retouch.tasks.translate",
     "upscale": "retouch.tasks.upscale",
 }
@@ -87,6 +89,7 @@ __all__ = [
     "restore",
     "save",
     "ssim",
+    "stylize",
     "translate",
     "upscale",
 ]

@@ -41,6 +41,9 @@ class DataOptions(Options):
     pairs: tuple[Path, ...] = option(
         (), "folders of files that hold a pair of pictures each, side by side", metavar="DIR"
     )
+    style: Path | None = option(
+        None, "for recipes that learn a style: the picture that has it", metavar="PICTURE"
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = option("auto", "where to compute")
     workers: int | None = option(
         None, "processes that prepare batches; by default as many as suit the machine", minimum=0, maximum=256
@@ -95,9 +98,9 @@ def _read(program: str, about: str, group: type[Options], words: list[str]) -> t
         raise OptionError(f"{program}: --pairs stands in place of --images and --targets")
     if not (options.pairs or options.images):
         raise OptionError(f"{program}: --images needs at least one folder")
-    if options.pairs and recipe.data.source == "degraded":
+    if options.pairs and recipe.data.source in ("degraded", "plain"):
         raise OptionError(
-            f"{program}: --pairs is for recipes of pictures of two kinds; {recipe.name} degrades pictures"
+            f"{program}: --pairs is for recipes of pictures of two kinds; {recipe.name} makes its own targets"
         )
     return recipe, options
 
@@ -145,6 +148,7 @@ def run(words: list[str]) -> int:
             options.pairs or options.images,
             folder,
             targets=options.targets,
+            style=options.style,
             validate=options.validate,
             device=options.device,
             workers=options.workers,
@@ -183,6 +187,7 @@ def run_find(words: list[str]) -> int:
             recipe,
             options.pairs or options.images,
             targets=options.targets,
+            style=options.style,
             lowest=options.lowest,
             highest=options.highest,
             steps=options.steps,

@@ -74,12 +74,16 @@ def published(family: str, dataset: str, condition: str) -> Published | Publishe
 def translated(row: Measured) -> list[str]:
     """What counts most of a translation: 'accuracy 0.512', 'class 0.300', 'IoU 0.180', or Fréchet distance and L1.
 
+    Of what is painted in a style, what is left of the distance to it, and the distance to the content.
+
     Empty for other rows.
     """
     if row.accuracy is not None and row.class_accuracy is not None and row.iou is not None:
         return [f"accuracy {row.accuracy:.3f}", f"class {row.class_accuracy:.3f}", f"IoU {row.iou:.3f}"]
     if row.frechet is not None and row.l1 is not None:
         return [f"Fréchet {row.frechet:.1f}", f"L1 {row.l1:.3f}"]
+    if row.style is not None and row.content is not None:
+        return [f"style {row.style:.3f}", f"content {row.content:.3f}"]
     return []
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from retouch.evaluation.colour import ColourReport, evaluate_colours
 from retouch.evaluation.options import EvaluateOptions
+from retouch.evaluation.painted import PaintedReport
 from retouch.evaluation.protocol import run_evaluation
 from retouch.evaluation.report import Report
 from retouch.evaluation.translation import FEATURES, TranslationReport, evaluate_translation
@@ -35,7 +36,7 @@ _DAMAGE_CROP = 256
 _FACADES = "facades"
 """The data set of pairs that weights are measured on whose name, or recipe's name, says that they learned from it."""
 
-AnyReport = Report | ColourReport | TranslationReport
+AnyReport = Report | ColourReport | TranslationReport | PaintedReport
 
 _DEPARTURES = {
     "crop": "whole pictures",

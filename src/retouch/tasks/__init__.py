@@ -11,11 +11,12 @@ from retouch.tasks.denoise import DENOISE
 from retouch.tasks.inpaint import INPAINT
 from retouch.tasks.relight import RELIGHT
 from retouch.tasks.restore import RESTORE
+from retouch.tasks.stylize import STYLIZE
 from retouch.tasks.translate import TRANSLATE
 from retouch.tasks.upscale import UPSCALE
 
 TASKS: dict[str, Task] = {
     task.name: task
-    for task in (RESTORE, DENOISE, DEBLUR, INPAINT, UPSCALE, DEJPEG, COLORIZE, TRANSLATE, RELIGHT, DEGRADE)
+    for task in (RESTORE, DENOISE, DEBLUR, INPAINT, UPSCALE, DEJPEG, COLORIZE, TRANSLATE, STYLIZE, RELIGHT, DEGRADE)
 }
 """Every task by name, in the order in which people see them."""

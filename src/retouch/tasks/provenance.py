@@ -91,5 +91,7 @@ def _source(task: Task, method: Method, learned: bool) -> SourceType | None:
 
     if task.name == "degrade":
         return None
+    if task.name == "stylize":  # either method paints by a trained network
+        return COMPOSITE
     made_up = task.name in ("inpaint", "colorize") or method.name in ("srgan", "transform")
     return COMPOSITE if made_up and learned else ALTERED

@@ -17,6 +17,7 @@ import numpy as np
 from retouch.image.errors import RetouchError
 from retouch.solvers.steps import Listener, Step
 from retouch.training.distributed import join, place
+from retouch.training.painting import painted
 from retouch.training.pairs import make_samples
 from retouch.training.pictures import load_pictures
 from retouch.training.recipe import ScheduleRecipe, TrainingRecipe
@@ -69,6 +70,7 @@ def find_rate(
     images: Sequence[Path],
     *,
     targets: Sequence[Path] = (),
+    style: Path | None = None,
     lowest: float = 1e-6,
     highest: float = 1.0,
     steps: int = 200,
@@ -79,10 +81,11 @@ def find_rate(
 ) -> Found:
     """Train ``steps`` steps while every learning rate rises from ``lowest`` to ``highest`` times its group's factor.
 
-    ``images``, ``targets``: as for ``fit``; decoded as they are needed. Ends sooner where the smoothed loss is above
+    ``images``, ``targets``, ``style``: as for ``fit``; decoded as they are needed. Ends sooner where the smoothed loss is above
     four times its least, or not finite. Nothing is kept of the training. Raises ``RetouchError`` where the loss is not
     finite from the beginning.
     """
+    recipe, painting = painted(recipe, style)
     steady = replace(
         recipe,
         run=replace(recipe.run, steps=steps, ema=0.0),
@@ -93,7 +96,7 @@ def find_rate(
         steady, images, targets, lambda files, name: load_pictures(files, None, on_skip=on_skip), on_skip
     )
     here = place()
-    trainer = Trainer(steady, samples, here=here, device=join(here, device), workers=workers or 0)
+    trainer = Trainer(steady, samples, here=here, device=join(here, device), workers=workers or 0, painting=painting)
     bases = {
         key: [float(group["lr"]) / recipe.optimizer.of(key).rate for group in optimizer.param_groups]
         for key, optimizer in trainer.optimizers.items()

@@ -104,10 +104,10 @@ def load_data(
     kinds lie side by side in each picture. Raises ``RetouchError`` where nothing can be used, ``OptionError`` for
     targets of a recipe that makes its own.
     """
-    if recipe.data.source != "degraded":
+    if recipe.data.source not in ("degraded", "plain"):
         return load_pairs(recipe, find_pictures(images), find_pictures(targets) if targets else [], load, tell)
     if targets:
-        raise OptionError(f"--targets is for recipes of pictures of two kinds; {recipe.name} degrades the pictures")
+        raise OptionError(f"--targets is for recipes of pictures of two kinds; {recipe.name} makes its own targets")
     return load(find_pictures(images), "pictures")
 
 

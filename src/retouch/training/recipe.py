@@ -50,7 +50,7 @@ class NetworkRecipe:
 class DataRecipe:
     """How pictures become pairs (input, target).
 
-    ``source``: "degraded", the input is the target after a degradation; "paired", pictures of two kinds that belong
+    ``source``: "degraded", the input is the target after a degradation; "plain", it is the target itself; "paired", pictures of two kinds that belong
     together; "unpaired", pictures of two kinds. Of two kinds the first, or the left half of each picture, is the input;
     with ``swap`` the second. ``load``: pictures of two kinds are resized to squares of this side before they are cut, 0
     leaves them.
@@ -68,7 +68,7 @@ class DataRecipe:
 
     crop: int
     degradation: tuple[dict[str, Any], ...] = ()
-    source: Literal["degraded", "paired", "unpaired"] = "degraded"
+    source: Literal["degraded", "plain", "paired", "unpaired"] = "degraded"
     swap: bool = False
     load: int = 0
     channels: Literal["y", "grey", "rgb"] = "rgb"
@@ -216,9 +216,11 @@ class TrainingRecipe:
         _check(data.crop >= 1, f"data: crop must be at least 1, not {data.crop}")
         degraded = data.source == "degraded"
         _check(bool(data.degradation) or not degraded, "data: needs at least one [[data.degradation]]")
-        _check(degraded or not (data.degradation or data.augment or data.levels), f"data: {data.source} has no damage")
+        damage = data.degradation or data.levels or (data.augment and data.source != "plain")
+        _check(degraded or not damage, f"data: {data.source} has no damage")
         _check(data.load == 0 or data.load >= data.crop, f"data: load must be at least the crop, {data.crop}, or 0")
-        _check(degraded or data.shrink == (1.0,), "data: shrink is for pictures that are degraded; load resizes others")
+        one_kind = data.source in ("degraded", "plain")
+        _check(one_kind or data.shrink == (1.0,), "data: shrink is not for pictures of two kinds; load resizes those")
         _check(data.held_out >= 0, "data: held_out must be at least 0")
         _check(bool(data.shrink) and all(0 < s <= 1 for s in data.shrink), "data: shrink holds factors in 0..1")
         _check(self.optimizer.rate > 0, "optimizer: rate must be above 0")
@@ -247,7 +249,9 @@ class TrainingRecipe:
         return tuple(read_table(table, f"stage {number}") for number, table in enumerate(resolved, 1))
 
     def degradations(self) -> tuple[Recipe, ...]:
-        """The degradations as callables."""
+        """The degradations as callables; of plain pictures one that does nothing."""
+        if self.data.source == "plain":
+            return (Recipe(f"{self.name}-plain", ()),)
         named = ({"name": f"{self.name}-{n}"} | dict(table) for n, table in enumerate(self.data.degradation, 1))
         return tuple(Recipe.from_table(table, f"{self.name}: data.degradation") for table in named)
 

@@ -12,15 +12,22 @@ from retouch.image.errors import OptionError, unknown
 from retouch.training.objectives.adversarial import Adversarial
 from retouch.training.objectives.base import Objective
 from retouch.training.objectives.cycle import Cycle
+from retouch.training.objectives.style import Style
 from retouch.training.objectives.supervised import Supervised
+from retouch.training.painting import Painting
 from retouch.training.recipe import NetworkRecipe, TrainingRecipe
 
-OBJECTIVES: dict[str, type[Objective]] = {"supervised": Supervised, "adversarial": Adversarial, "cycle": Cycle}
+OBJECTIVES: dict[str, type[Objective]] = {
+    "supervised": Supervised,
+    "adversarial": Adversarial,
+    "cycle": Cycle,
+    "style": Style,
+}
 """Every objective a recipe may name. One with a parameter ``critic`` gets the recipe's second network, one with
-``again`` the means to make both once more."""
+``again`` the means to make both once more, one with ``painting`` the picture of a style."""
 
 
-_GIVEN = ("network", "critic", "features", "again")
+_GIVEN = ("network", "critic", "features", "again", "painting")
 
 
 def build_objective(
@@ -29,6 +36,7 @@ def build_objective(
     critic: nn.Module | None,
     features: Callable[[str], nn.Module],
     make: Callable[[NetworkRecipe], nn.Module],
+    painting: Painting | None = None,
 ) -> Objective:
     """The objective of ``recipe``; ``OptionError`` for an unknown name or argument, or a critic too many or too few.
 
@@ -50,11 +58,15 @@ def build_objective(
     networks = [network] if critic is None else [network, critic]
     if "features" in known:
         given["features"] = features
+    if "painting" in known:
+        given["painting"] = painting
     if "again" in known and recipe.critic is not None:
         second = recipe.critic
         given["again"] = lambda: (make(recipe.network), make(second))
     try:
         objective: Objective = made(*networks, **given)
-    except TypeError as error:
+    except OptionError:
+        raise
+    except (TypeError, ValueError) as error:
         raise OptionError(f"objective {name}: {error}") from error
     return objective
