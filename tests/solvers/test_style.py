@@ -98,7 +98,9 @@ def test_the_gradient_on_the_pixels_is_that_of_the_loss() -> None:
 
 def test_more_weight_brings_the_style_nearer_and_the_content_farther() -> None:
     ends = [
-        _solver(style_weight=weight, steps=40, effort="paper", optimizer="adam").solve(PHOTO, [Style(FIRST)]).history[-1]
+        _solver(style_weight=weight, steps=40, effort="paper", optimizer="adam")
+        .solve(PHOTO, [Style(FIRST)])
+        .history[-1]
         for weight in (0.01, 100.0)
     ]
     assert ends[1]["style"] < ends[0]["style"]
@@ -127,9 +129,7 @@ def test_sizes_go_from_coarse_to_fine() -> None:
 def test_a_large_photograph_is_fitted_at_a_side_and_its_detail_comes_back() -> None:
     photo = _picture(5, 96, 160)
     sharp = photo.with_pixels((photo.pixels + 0.1 * torch.randn(3, 96, 160)).clamp(0, 1))
-    made, plain = (
-        _solver(side=40, steps=3, detail=detail).solve(sharp, [Style(FIRST)]).image for detail in (1.0, 0.0)
-    )
+    made, plain = (_solver(side=40, steps=3, detail=detail).solve(sharp, [Style(FIRST)]).image for detail in (1.0, 0.0))
     assert made.pixels.shape == sharp.pixels.shape
 
     def roughness(image: Image) -> float:
@@ -199,7 +199,11 @@ def test_outside_all_masks_not_a_bit_changes() -> None:
 def test_each_region_comes_nearer_to_its_own_style() -> None:
     dark, light = Image(torch.full((3, 32, 32), 0.1)), Image(torch.full((3, 32, 32), 0.9))
     styles = [Style(dark, mask=_half()), Style(light, mask=1 - _half())]
-    made = _solver(steps=60, effort="paper", optimizer="adam", rate=0.05, style_weight=1e3, start="picture").solve(PHOTO, styles).image
+    made = (
+        _solver(steps=60, effort="paper", optimizer="adam", rate=0.05, style_weight=1e3, start="picture")
+        .solve(PHOTO, styles)
+        .image
+    )
     left, right = made.pixels[..., 4:24].mean(), made.pixels[..., 32:52].mean()
     before = PHOTO.pixels[..., 4:24].mean(), PHOTO.pixels[..., 32:52].mean()
     assert float(left - right) < float(before[0] - before[1]) - 0.1
@@ -273,7 +277,12 @@ def test_steps_keep_the_shares_of_the_sizes() -> None:
         assert all(count > 0 for _, count in effort.levels)
     assert _solver(steps=None).resolved().levels == EFFORTS["quick"].levels
     published = EFFORTS["paper"]
-    assert (published.optimizer, published.start, published.pooling, published.steps) == ("lbfgs", "noise", "average", 1000)
+    assert (published.optimizer, published.start, published.pooling, published.steps) == (
+        "lbfgs",
+        "noise",
+        "average",
+        1000,
+    )
 
 
 # -- hostile options

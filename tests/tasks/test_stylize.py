@@ -86,10 +86,10 @@ def test_masks_of_another_size_and_empty_ones(weight: Path) -> None:
     for given in ({"style": PAINTING}, {"model": weight}):
         with pytest.raises(RetouchError, match="the mask is 9x8 pixels, the picture 64x48"):
             retouch.stylize(PHOTO, mask=torch.ones(8, 9), **given, **({} if "model" in given else QUICK))  # type: ignore[arg-type]
-        notes: list[str | None] = []
-        same = retouch.stylize(PHOTO, mask=torch.zeros(48, 64), on_step=lambda step: notes.append(step.note), **given)  # type: ignore[arg-type]
+        notes: list[Step] = []
+        same = retouch.stylize(PHOTO, mask=torch.zeros(48, 64), on_step=notes.append, **given)  # type: ignore[arg-type]
         assert same.pixels is PHOTO.pixels
-        assert any(note and "marks nothing" in note for note in notes)
+        assert any(step.note and "marks nothing" in step.note for step in notes)
 
 
 @pytest.mark.parametrize("how", ["style", "model"])
@@ -124,7 +124,8 @@ def test_colours_are_kept(how: str, weight: Path) -> None:
     assert float((chroma_of(made) - chroma_of(PHOTO.pixels)).abs()[:, inside].max()) < 1e-4
     assert float((grey(made) - grey(PHOTO.pixels)).abs().mean()) > 0.005
     free, kept = (
-        retouch.stylize(PHOTO, preserve_color=preserve, **given).pixels.mean((1, 2)) for preserve in ("off", "histogram")
+        retouch.stylize(PHOTO, preserve_color=preserve, **given).pixels.mean((1, 2))
+        for preserve in ("off", "histogram")
     )
     wanted = PHOTO.pixels.mean((1, 2))
     assert float((kept - wanted).abs().sum()) <= float((free - wanted).abs().sum()) + 1e-3
@@ -132,9 +133,7 @@ def test_colours_are_kept(how: str, weight: Path) -> None:
 
 def test_in_tiles_the_network_leaves_no_seams(weight: Path) -> None:
     photo = Image(torch.rand(3, 130, 150, generator=torch.Generator().manual_seed(3)))
-    whole, tiles = (
-        retouch.stylize(photo, model=weight, device="cpu", tile=tile).pixels for tile in ("off", "96")
-    )
+    whole, tiles = (retouch.stylize(photo, model=weight, device="cpu", tile=tile).pixels for tile in ("off", "96"))
     assert float((whole - tiles).abs().max()) < 2e-3
 
 

@@ -108,7 +108,8 @@ class Dim(nn.Module):
 
 def test_the_loss_is_content_and_style_by_hand() -> None:
     pixels = torch.rand(3, 16, 32)
-    objective = Style(Dim(), features=lambda name: Twice(), painting=Painting("p", "", pixels), layer="a", layers=("b",),
+    painting = Painting("p", "", pixels)
+    objective = Style(Dim(), features=lambda name: Twice(), painting=painting, layer="a", layers=("b",),
                       content=2.0, strength=10.0, variation=0.5, side=16)  # fmt: skip
     x = torch.rand(2, 3, 8, 8)
     parts = objective.loss("network", {"input": x, "target": x}, objective.networks)

@@ -41,9 +41,7 @@ class DataOptions(Options):
     pairs: tuple[Path, ...] = option(
         (), "folders of files that hold a pair of pictures each, side by side", metavar="DIR"
     )
-    style: Path | None = option(
-        None, "for recipes that learn a style: the picture that has it", metavar="PICTURE"
-    )
+    style: Path | None = option(None, "for recipes that learn a style: the picture that has it", metavar="PICTURE")
     device: Literal["auto", "cpu", "cuda", "mps"] = option("auto", "where to compute")
     workers: int | None = option(
         None, "processes that prepare batches; by default as many as suit the machine", minimum=0, maximum=256

@@ -1,6 +1,7 @@
 """How near the networks that paint in a style come to it, and how much of the photograph they leave.
 
-Both are the losses of ``losses.style`` as Johnson, Alahi, Fei-Fei, ECCV 2016, figure 5, compare them: features of VGG16.
+Both are the losses of ``losses.style`` by features of VGG16, as Johnson, Alahi, Fei-Fei, ECCV 2016, figure 5,
+compare styles.
 """
 
 from __future__ import annotations
@@ -161,7 +162,9 @@ def evaluate_painted(
         made = stylize(photograph, model=name, device=options.device)
         seconds = time.perf_counter() - began
         result = Image((made.pixels.clamp(0, 1) * 255).round() / 255)
-        distances = [_distances(losses, x.pixels.to(device), photograph.pixels.to(device), targets) for x in (result, photograph)]
+        distances = [
+            _distances(losses, x.pixels.to(device), photograph.pixels.to(device), targets) for x in (result, photograph)
+        ]
         score = PaintedScore(
             path.name, psnr(result, photograph, quantize=True), ssim(result, photograph, quantize=True),
             distances[0][1] / max(distances[1][1], 1e-20), distances[0][0], seconds,

@@ -89,7 +89,9 @@ class StyleLoss(OnFeatures):
         """
         found = self.features(x, [*self.content, *self.style])
         zero = torch.zeros((), device=x.device)
-        parts = {"content": sum((difference(found[name], content[name]).square().mean() for name in self.content), zero)}
+        parts = {
+            "content": sum((difference(found[name], content[name]).square().mean() for name in self.content), zero)
+        }
         style = zero
         for target in targets:
             for name in self.style:

@@ -28,8 +28,8 @@ class Measured:
     were asked for. ``chroma_error``, ``input_chroma_error`` (CIE ab), ``colourfulness``, ``original_colourfulness``:
     of weights that give colour, whose ``recipe`` is "grey". ``l1`` (of 0..1), and either ``accuracy``,
     ``class_accuracy`` and ``iou`` (of label maps) or ``frechet`` (of other pictures): of weights that translate, whose
-    ``recipe`` is "translation". ``style`` and ``content`` (distances, see ``evaluation.painted``): of weights that paint
-    in a style, whose ``recipe`` is "style". ``protocol``: what the evaluation wrote.
+    ``recipe`` is "translation". ``style`` and ``content`` (see ``evaluation.painted``): of weights that paint in
+    a style, whose ``recipe`` is "style". ``protocol``: what the evaluation wrote.
     """
 
     dataset: str

@@ -58,10 +58,11 @@ class TransformNet(nn.Module):
     for scale 1: ``upsampling`` "nearest" repeats pixels and convolves in place of the deconvolutions, whose uneven
     overlap shows as a grid until it is unlearned (Odena, Dumoulin, Olah, "Deconvolution and Checkerboard Artifacts",
     Distill 2016); ``skip`` shows the picture itself, in [-1, 1], to the last convolution beside what was made of it, so
-    that edges need not find their way through the deep layers first. ``forward``: ``(B, channels, H, W)`` in [0, 1], any size -> ``(B, channels,
-    H * scale, W * scale)`` in [0, 1]: the paper scales its tanh to [0, 255], here (tanh + 1) / 2. The paper does not
-    tell how the weights begin; here as torch begins any convolution. Raises ``ValueError`` for another scale, norm or
-    upsampling, or sizes below 1.
+    that edges need not find their way through the deep layers first.
+
+    ``forward``: ``(B, channels, H, W)`` in [0, 1], any size -> ``(B, channels, H * scale, W * scale)`` in [0, 1]: the
+    paper scales its tanh to [0, 255], here (tanh + 1) / 2. The paper does not tell how the weights begin; here as torch
+    begins any convolution. Raises ``ValueError`` for another scale, norm or upsampling, or sizes below 1.
     """
 
     def __init__(
@@ -80,7 +81,9 @@ class TransformNet(nn.Module):
         if norm not in NORMS or (norm == "instance" and scale > 1):
             raise ValueError(f"norm is 'batch', or 'instance' with scale 1, not {norm!r} with scale {scale}")
         if upsampling not in UPSAMPLINGS or (scale > 1 and (skip or upsampling != "deconvolution")):
-            raise ValueError(f"upsampling is one of {UPSAMPLINGS}; it and skip are of scale 1, not {upsampling!r}, {scale}")
+            raise ValueError(
+                f"upsampling is one of {UPSAMPLINGS}; it and skip are of scale 1, not {upsampling!r}, {scale}"
+            )
         if min(blocks, width, channels) < 1:
             raise ValueError(f"blocks, width and channels are at least 1, not {blocks}, {width}, {channels}")
         style = scale == 1

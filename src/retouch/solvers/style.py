@@ -9,6 +9,7 @@ Artistic Style Transfer", 2016.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,9 @@ from retouch.solvers.colour_match import match_colours, match_luma
 from retouch.solvers.steps import Listener, Loop, Solution, Step
 
 Preserve = Literal["off", "luminance", "histogram"]
+STYLE_WEIGHT = 1e6
+"""What ``StyleTransfer.style_weight`` is a factor on."""
+
 _SMALLEST = 32  # of a side that the network looks at; shorter ones are continued by their edge
 
 
@@ -81,10 +85,11 @@ class StyleTransfer:
     """Neural style transfer as a solver.
 
     ``effort`` gives what is None here: ``side``, the longer side in pixels at which the picture is fitted (a smaller
-    picture is fitted at its own size, 0 takes any at its own); ``steps`` of all sizes together; ``optimizer``, 'lbfgs'
-    or 'adam', and Adam's ``rate``; ``start``, 'picture' or 'noise'; ``pooling`` of the network, 'max' or 'average'.
+    picture is fitted at its own size, 0 takes any at its own); ``sizes``, how many there are, each half the next;
+    ``steps`` of all sizes together; ``optimizer``, 'lbfgs' or 'adam', and Adam's ``rate``; ``start``, 'picture' or
+    'noise'; ``pooling`` of the network, 'max' or 'average'.
     ``features``: 'vgg16' or 'vgg19'. ``content_layers``, ``style_layers``: of it. ``style_weight``: of the style over
-    the content, 1 being 1e5 of ``losses.style``. ``variation``: weight of the total variation. ``style_scale``: how
+    the content, 1 being 1e6 of ``losses.style``. ``variation``: weight of the total variation. ``style_scale``: how
     large a style's picture is beside the photograph; its strokes grow with it. ``preserve``: 'luminance' fits the luma
     alone and leaves the photograph its colours; 'histogram' gives the style the mean and covariance of the
     photograph's colours. ``detail``: share of what the photograph has beyond the fitted size that is put back onto the
@@ -99,6 +104,7 @@ class StyleTransfer:
     seed: int = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     side: int | None = None
+    sizes: int | None = None
     steps: int | None = None
     optimizer: Literal["lbfgs", "adam"] | None = None
     rate: float | None = None
@@ -129,24 +135,31 @@ class StyleTransfer:
                 raise OptionError(unknown(name, str(given), values))
         if self.side is not None and self.side != 0 and self.side < _SMALLEST:
             raise OptionError(f"side is at least {_SMALLEST}, or 0, not {self.side}")
-        if self.steps is not None and self.steps < 1:
-            raise OptionError(f"steps is at least 1, not {self.steps}")
+        if (self.steps is not None and self.steps < 1) or (self.sizes is not None and not 1 <= self.sizes <= 8):
+            raise OptionError(f"steps is at least 1 and sizes 1 to 8, not {self.steps} and {self.sizes}")
         weights = (self.style_weight, self.variation, self.detail)
         if not all(0 <= weight < math.inf for weight in weights) or not 0 < self.style_scale < math.inf:
             raise OptionError("style_weight, variation and detail are at least 0, style_scale above 0")
 
     def resolved(self) -> Effort:
-        """The effort with this solver's overrides; ``steps`` keep the shares that the sizes have of them."""
+        """The effort with this solver's overrides; ``steps`` keep the shares that the sizes have of them.
+
+        Steps over ``sizes`` are the same for each.
+        """
         effort = EFFORTS[self.effort]
+        if self.sizes is not None:
+            ends = [round(effort.steps * n / self.sizes) for n in range(self.sizes + 1)]
+            shares = [0.5**n for n in reversed(range(self.sizes))]
+            counts = [end - start for start, end in itertools.pairwise(ends)]
+            effort = replace(effort, levels=tuple(zip(shares, counts, strict=True)))
         given = {name: getattr(self, name) for name in ("side", "optimizer", "rate", "start", "pooling")}
         effort = replace(effort, **{name: value for name, value in given.items() if value is not None})
         if self.steps is None:
             return effort
-        ends, before = [], 0
-        for _, steps in effort.levels:
-            before += steps
-            ends.append(round(self.steps * before / effort.steps))
-        counts = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+        ends = [0]
+        for steps in itertools.accumulate(steps for _, steps in effort.levels):
+            ends.append(round(self.steps * steps / effort.steps))
+        counts = [end - start for start, end in itertools.pairwise(ends)]
         kept = zip(effort.levels, counts, strict=True)
         return replace(effort, levels=tuple((share, count) for (share, _), count in kept if count))
 
@@ -163,33 +176,11 @@ class StyleTransfer:
         precision: str = self.precision
         if precision == "auto":
             precision = "bf16" if fast_bfloat16(device) and not effort.faithful else "fp32"
-        network = feature_network(self.features, effort.pooling, _download(self.features, on_step))
-        losses = StyleLoss(
-            network,
-            content=self.content_layers,
-            style=self.style_layers,
-            style_weight=1e5 * self.style_weight,
-            variation=self.variation,
-        )
-        flat = self.preserve == "luminance"
-        seen = grey(content.pixels) if flat else content.pixels
-        pictures = [self._as_seen(style.picture.pixels, content.pixels) for style in styles]
-        masks = [style.mask for style in styles]
-        where = None if None in masks else torch.stack([m for m in masks if m is not None]).sum(0).clamp(0, 1)
-        process = Fit(
-            seen,
-            [replace(style, picture=Image(pixels)) for style, pixels in zip(styles, pictures, strict=True)],
-            where,
-            losses,
-            effort,
-            style_scale=self.style_scale,
-            device=device,
-            precision=precision,
-            seed=self.seed,
-        )
+        process = self._fit(content, styles, effort, device, precision, on_step)
+        where, flat = process.where, self.preserve == "luminance"
 
         def picture(output: Tensor) -> Image:
-            made = enlarged(output[0].clamp(0, 1), seen, self.detail)
+            made = enlarged(output[0].clamp(0, 1), process.content, self.detail)
             if flat and content.channels == 3:
                 made = with_chroma(made, chroma_of(content.pixels))
             if where is not None:
@@ -207,6 +198,45 @@ class StyleTransfer:
         )
         output, steps, reason, history = loop.run(process)
         return Solution(picture(output), steps, reason, history)
+
+    def losses_of(self, made: Image, content: Image, styles: Sequence[Style]) -> dict[str, float]:
+        """The parts of the loss of a picture, and ``loss``, as the last size has them, in float32."""
+        device = pick_device(self.device)
+        effort = replace(self.resolved(), levels=((1.0, 1),))
+        process = self._fit(content, styles, effort, device, "fp32", None)
+        return process.losses_of(grey(made.pixels) if self.preserve == "luminance" else made.pixels)
+
+    def _fit(
+        self,
+        content: Image,
+        styles: Sequence[Style],
+        effort: Effort,
+        device: torch.device,
+        precision: str,
+        on_step: Listener | None,
+    ) -> Fit:
+        network = feature_network(self.features, effort.pooling, _download(self.features, on_step))
+        losses = StyleLoss(
+            network,
+            content=self.content_layers,
+            style=self.style_layers,
+            style_weight=STYLE_WEIGHT * self.style_weight,
+            variation=self.variation,
+        )
+        masks = [style.mask for style in styles if style.mask is not None]
+        where = torch.stack(masks).float().sum(0).clamp(0, 1) if len(masks) == len(styles) else None
+        pictures = [Image(self._as_seen(style.picture.pixels, content.pixels)) for style in styles]
+        return Fit(
+            grey(content.pixels) if self.preserve == "luminance" else content.pixels,
+            [replace(style, picture=picture) for style, picture in zip(styles, pictures, strict=True)],
+            where,
+            losses,
+            effort,
+            style_scale=self.style_scale,
+            device=device,
+            precision=precision,
+            seed=self.seed,
+        )
 
     def _as_seen(self, style: Tensor, content: Tensor) -> Tensor:
         """A style's picture with the colours that it is to give."""
@@ -330,7 +360,7 @@ class Fit:
             self.optimizer = torch.optim.Adam([self.pixels], lr=self.effort.rate)
 
     def _at(self, planes: Tensor, size: tuple[int, int], canvas: tuple[int, int]) -> Tensor:
-        """``(C, H, W)`` reduced to ``size`` and continued to ``canvas`` by its last row and column, ``(1, C, h, w)``."""
+        """``(C, H, W)`` reduced to ``size``, continued to ``canvas`` by its last row and column: ``(1, C, h, w)``."""
         small = area(planes[None].float(), size) if tuple(planes.shape[1:]) != size else planes[None].float()
         rows, columns = (torch.arange(whole).clamp(max=own - 1) for whole, own in zip(canvas, size, strict=True))
         return small[:, :, rows][:, :, :, columns].to(self.device)
@@ -375,6 +405,15 @@ class Fit:
         (parts["loss"] * self.pixels.numel()).backward()
         self.parts = {name: float(value.detach()) for name, value in parts.items() if name != "loss"}
         return float(parts["loss"].detach())
+
+    def losses_of(self, pixels: Tensor) -> dict[str, float]:
+        """The parts of the loss of ``(C, H, W)`` in place of the pixels, at the present size."""
+        canvas = (int(self.photograph.shape[2]), int(self.photograph.shape[3]))
+        size = (self.crop[1].stop, self.crop[2].stop)
+        with torch.no_grad():
+            self.pixels.copy_(self._at(pixels, size, canvas))
+        loss = self._losses()
+        return self.parts | {"loss": loss}
 
     def state_dict(self) -> dict[str, Any]:
         return {"level": self.level, "pixels": self.pixels.detach().cpu(), "optimizer": self.optimizer.state_dict()}

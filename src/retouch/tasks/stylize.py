@@ -56,8 +56,8 @@ class StylizeOptions(MethodOptions):
     )
     side: int | None = option(
         None,
-        "longer side at which it is painted, then enlarged; by default 256, 384 or 512 pixels by --effort with --style, "
-        "the picture's own with --model; 0 is its own",
+        "longer side at which it is painted, then enlarged; by default 256, 384 or 512 pixels by --effort with "
+        "--style, the picture's own with --model; 0 is its own",
         minimum=0, maximum=8192, unit="px", metavar="N",
     )  # fmt: skip
     detail: float = option(
@@ -138,15 +138,15 @@ def _optimize(image: Image, options: StylizeOptions, on_step: Listener | None) -
 def _transform(image: Image, options: StylizeOptions, on_step: Listener | None) -> Image:
     import torch
 
+    from retouch.image.color import grey
     from retouch.image.resize import area
     from retouch.models import catalogue
     from retouch.models.runner import Runner
     from retouch.models.statistics import fixed_statistics
-    from retouch.solvers.colour_match import match_colours
     from retouch.solvers.chroma import chroma_of, with_chroma
+    from retouch.solvers.colour_match import match_colours
     from retouch.solvers.steps import Step
     from retouch.solvers.style import enlarged, fitted
-    from retouch.image.color import grey
 
     if options.model is None:
         raise OptionError(f"--method transform: {_needs_model()}")
@@ -232,8 +232,8 @@ STYLIZE = Task(
             name="optimize",
             summary="neural style transfer (Gatys et al. 2016): the pixels are fitted to the photograph's content and "
             "the other picture's style, as VGG16 sees them, coarse sizes first",
-            cost="minutes on a CPU, half a minute on a GPU, whatever the size of the photograph; 2 kB of memory a pixel "
-            "of --side",
+            cost="minutes on a CPU, half a minute on a GPU, whatever the size of the photograph; 2 kB of memory a "
+            "pixel of --side",
             prefer="any picture as the style, two styles, regions; for the best result",
             seconds=_optimize_seconds,
             rank=80,
@@ -269,13 +269,13 @@ def stylize(
 ) -> Image:
     """Paint ``image`` in the style of another picture: ``style``, or the one that the weight ``model`` has learned.
 
-    ``second``: another style, mixed with the first by ``blend``. ``mask``: of the same size, at least above 0 where the
-    style goes, between 0 and 1 in part; elsewhere every pixel comes back bit by bit as it was, or gets the second style.
+    ``second``: another style, mixed with the first by ``blend``. ``mask``: of the same size, 1 where the style goes,
+    less where it goes in part; where it is 0 every pixel comes back bit by bit as it was, or gets the second style.
     With ``style`` the picture is fitted at ``side`` pixels (the longer side), enlarged by bicubic interpolation, and
     given back ``detail`` times the photograph's detail beyond that size. With ``model`` a network sees it whole up to 4
-    megapixels, then in tiles, with the statistics of the whole at 4 megapixels: there are no seams. A grey picture stays
-    grey. The other arguments as for ``denoise``; ``options``: the rest of ``StylizeOptions``. Raises ``OptionError``
-    for neither or both of ``style`` and ``model``, and ``RetouchError`` for a mask of another size.
+    megapixels, then in tiles, with the statistics of the whole at 4 megapixels: there are no seams. A grey picture
+    stays grey. The other arguments as for ``denoise``; ``options``: the rest of ``StylizeOptions``. Raises
+    ``OptionError`` for neither or both of ``style`` and ``model``, and ``RetouchError`` for a mask of another size.
     """
     made = STYLIZE.make_options(
         style=None if style is None else as_image(style),

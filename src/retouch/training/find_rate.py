@@ -81,9 +81,9 @@ def find_rate(
 ) -> Found:
     """Train ``steps`` steps while every learning rate rises from ``lowest`` to ``highest`` times its group's factor.
 
-    ``images``, ``targets``, ``style``: as for ``fit``; decoded as they are needed. Ends sooner where the smoothed loss is above
-    four times its least, or not finite. Nothing is kept of the training. Raises ``RetouchError`` where the loss is not
-    finite from the beginning.
+    ``images``, ``targets``, ``style``: as for ``fit``; decoded as they are needed. Ends sooner where the smoothed
+    loss is above four times its least, or not finite. Nothing is kept of the training. Raises ``RetouchError`` where
+    the loss is not finite from the beginning.
     """
     recipe, painting = painted(recipe, style)
     steady = replace(

@@ -80,8 +80,8 @@ def fit(
     go on where those of the stage before it ended. A run that was stopped or killed goes on from its checkpoint to the
     same losses; ``fresh`` starts over.
     ``targets``: for a recipe of pictures of two kinds, the folders of the second; without them both lie side by side in
-    each picture of ``images``. ``style``: for a recipe that learns a style, the picture that has it. ``validate``: a folder of pictures for validation; by default ``data.held_out`` of the
-    images are kept for it.
+    each picture of ``images``. ``style``: for a recipe that learns a style, the picture that has it.
+    ``validate``: a folder of pictures for validation; by default ``data.held_out`` of the images are kept for it.
     ``workers``: processes that prepare batches, None chooses. ``on_step``: hears every step, with the validation
     sheets as previews; returning False stops the run after a checkpoint. ``on_skip``: hears of each picture that
     cannot be read. Under ``torchrun`` every process calls this alike; several machines must share the run folder.

@@ -1,4 +1,4 @@
-"""The picture whose style a network learns: named in the recipe by file name and checksum, and kept out of the weight."""
+"""The picture whose style a network learns: named in its recipe by file name and checksum, not part of its weight."""
 
 from __future__ import annotations
 
