@@ -31,7 +31,7 @@ def test_on_the_picture_itself_nothing_changes() -> None:
 
 
 def test_tiles_leave_no_trace() -> None:
-    network, x = _network(), torch.rand(3, 150, 170)
+    network, x = _network(), torch.rand(3, 152, 172)
     card = Card(name="a", family="transform", architecture="transform", arguments={}, tasks=("stylize",),
                 colour="rgb", summary="a")  # fmt: skip
     whole = network(x[None])[0]

@@ -227,5 +227,5 @@ def test_the_call_is_refused_in_one_line(photographs: Path, painting: Path, caps
 
 
 def test_trainer_loads_features_by_name() -> None:
-    with pytest.raises(OptionError, match="did you mean 'vgg16'"):
+    with pytest.raises(OptionError, match="unknown feature network 'vgg17'"):
         trainer.load_features("vgg17")
