@@ -31,7 +31,7 @@ def guided_gram(x: Tensor, guide: Tensor) -> Tensor:
     the activations there, and it is scaled so that its squares sum to 1: where it is 1 everywhere, this is ``gram``.
     Controlling Perceptual Factors, equations 5 to 7, over the number of channels.
     """
-    weights = F.adaptive_avg_pool2d(full(guide), x.shape[-2:])
+    weights = F.adaptive_avg_pool2d(full(guide), (x.shape[-2], x.shape[-1]))
     scale = (weights.numel() / weights.square().sum()) ** 0.5
     return gram(full(x) * (weights * scale))
 

@@ -37,4 +37,5 @@ def _covariance(centred: Tensor) -> Tensor:
 
 def _power(matrix: Tensor, exponent: float) -> Tensor:
     values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp(min=_LEAST) ** exponent) @ vectors.T
+    power: Tensor = (vectors * values.clamp(min=_LEAST) ** exponent) @ vectors.T
+    return power

@@ -390,7 +390,7 @@ class Fit:
             falling = 0.05 + 0.95 * (1 + math.cos(math.pi * done)) / 2
             for group in self.optimizer.param_groups:
                 group["lr"] = self.effort.rate * falling
-        loss = float(self.optimizer.step(self._losses))  # type: ignore[arg-type, call-overload]
+        loss = float(self.optimizer.step(self._losses))
         return loss, self.pixels.detach()[self.crop].to("cpu", copy=True)
 
     def _losses(self) -> float:

@@ -143,6 +143,7 @@ def _transform(image: Image, options: StylizeOptions, on_step: Listener | None) 
     from retouch.models import catalogue
     from retouch.models.runner import Runner
     from retouch.models.statistics import fixed_statistics
+    from retouch.networks.spec import Spec
     from retouch.solvers.chroma import chroma_of, with_chroma
     from retouch.solvers.colour_match import match_colours
     from retouch.solvers.steps import Step
@@ -166,7 +167,9 @@ def _transform(image: Image, options: StylizeOptions, on_step: Listener | None) 
         scale = min(1.0, (_WHOLE / megapixels) ** 0.5)
         small = (max(1, round(seen.shape[1] * scale)), max(1, round(seen.shape[2] * scale)))
         known = area(seen[None], small)[0] if scale < 1 else seen
-        network = fixed_statistics(model.network, known.expand(model.network.spec.channels, -1, -1))  # type: ignore[union-attr]
+        spec = model.network.spec
+        assert isinstance(spec, Spec)
+        network = fixed_statistics(model.network, known.expand(spec.channels, -1, -1))
         model = dataclasses.replace(model, network=network)
 
     def on_tile(done: int, total: int) -> bool | None:

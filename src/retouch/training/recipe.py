@@ -52,8 +52,8 @@ class DataRecipe:
 
     ``source``: "degraded", the input is the target after a degradation; "plain", it is the target itself;
     "paired", pictures of two kinds that belong together; "unpaired", pictures of two kinds. Of two kinds the first, or
-    the left half of each picture, is the input; with ``swap`` the second. ``load``: pictures of two kinds are resized to
-    squares of this side before they are cut, 0 leaves them.
+    the left half of each picture, is the input; with ``swap`` the second. ``load``: pictures of two kinds are resized
+    to squares of this side before they are cut, 0 leaves them.
 
     ``crop``: side of the target in pixels. ``channels``: "y" (studio-range BT.601 luma), "grey" (full range) or
     "rgb". ``degradation``: tables of ``degradations.recipe``, of which one is drawn for each target, all equally
