@@ -335,3 +335,53 @@ def test_imagined_draws_every_generator(tmp_path: Path, monkeypatch: pytest.Monk
     sheet = retouch.open(target)
     assert sheet.width > 3 * (10 * 6 + 18)
     assert sheet.height > 2 * (10 * 6 + 18)
+
+
+def _with_styles(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Whatever is painted comes back negative; what was asked for."""
+    asked: list[dict[str, Any]] = []
+
+    def stylize(image: Any, style: Any = None, **options: Any) -> Any:
+        asked.append({"style": style} | options)
+        return image.with_pixels(1 - image.pixels)
+
+    monkeypatch.setattr(retouch, "stylize", stylize)
+    return asked
+
+
+def test_styles_draws_photographs_in_each_style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = _with_styles(monkeypatch)
+    painting = tmp_path / "painting.png"
+    retouch.Image(torch.rand(3, 40, 50)).save(painting)
+    words = [str(tmp_path / "styles.jpg"), "--cell", "64", "--style", str(painting)]
+    _script("examples/styles.py", monkeypatch, *words).main()
+    assert len(asked) == 12 + 4
+    assert {call["model"] for call in asked if "model" in call} == {
+        f"style-{name}" for name in ("starry-night", "great-wave", "scream", "shipwreck")
+    }
+    sheet = retouch.open(tmp_path / "styles.jpg")
+    assert sheet.width > 5 * 64
+    assert sheet.height > 4 * 64
+
+
+def test_the_benchmark_of_styles_holds_optimisers_and_a_network_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch import nn
+
+    class Features(nn.Module):
+        def forward(self, x: torch.Tensor, names: Any) -> dict[str, torch.Tensor]:
+            return {name: (x * (1 + number)).sin() for number, name in enumerate(names)}
+
+    monkeypatch.setattr("retouch.solvers.style.feature_network", lambda *about: Features())
+    painting = tmp_path / "painting.png"
+    retouch.Image(torch.rand(3, 40, 50)).save(painting)
+    words = ["--style", str(painting), "--side", "32", "--steps", "5", "--output", str(tmp_path), "--model", "x"]
+    script = _script("benchmarks/styles.py", monkeypatch, *words)
+    asked = _with_styles(monkeypatch)
+    script.main()
+    text = (tmp_path / "styles.md").read_text(encoding="utf-8")
+    assert "| L-BFGS, float32 | 5 |" in text
+    assert "+0.0%" in text
+    assert "| --effort normal |" in text
+    assert len(asked) == 6

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from retouch.tasks.invert import invert
     from retouch.tasks.relight import relight
     from retouch.tasks.restore import diagnose, restore
+    from retouch.tasks.stylize import stylize
     from retouch.tasks.translate import translate
     from retouch.tasks.upscale import upscale
     from retouch.tasks.visualize import visualize
@@ -68,6 +69,7 @@ _HOMES = {
     "restore": "retouch.tasks.restore",
     "save": "retouch.image.files",
     "ssim": "retouch.metrics",
+    "stylize": "retouch.tasks.stylize",
     "translate": "retouch.tasks.translate",
     "upscale": "retouch.tasks.upscale",
     "visualize": "retouch.tasks.visualize",
@@ -102,6 +104,7 @@ __all__ = [
     "restore",
     "save",
     "ssim",
+    "stylize",
     "translate",
     "upscale",
     "visualize",

@@ -134,6 +134,39 @@ def test_halo_of_a_style_is_the_reach_of_the_pixel_that_looks_furthest(blocks: i
     assert TransformNet(**STYLE).spec.halo == 54
 
 
+OURS: dict[str, Any] = {"scale": 1, "upsampling": "nearest", "skip": True}
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_halo_with_repeated_pixels_and_a_skip(blocks: int) -> None:
+    network = TransformNet(blocks=blocks, width=2, **OURS)
+    start = -network.spec.halo % 4
+    assert max(_reach(network, start + y, start + y) for y in range(4)) == network.spec.halo
+
+
+def test_a_thin_network_of_ours_fits_its_file() -> None:
+    network = TransformNet(blocks=4, width=12, norm="instance", **OURS)
+    by_hand = 81 * 3 * 12 + 24 + (9 * 12 * 24 + 48) + (9 * 24 * 48 + 96) + 4 * 2 * (9 * 48 * 48 + 96)
+    by_hand += (9 * 48 * 24 + 48) + (9 * 24 * 12 + 24) + 81 * (12 + 3) * 3 + 3
+    assert count_parameters(network) == by_hand
+    assert 2 * by_hand < 0.42e6
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (13, 6), (24, 31)])
+def test_the_skip_shows_the_picture_itself_to_the_last_layer(size: tuple[int, int]) -> None:
+    network = TransformNet(blocks=1, width=2, **OURS).eval()
+    last = network.tail[-2]
+    assert isinstance(last, nn.Conv2d)
+    with torch.no_grad():
+        last.weight.zero_()
+        assert last.bias is not None
+        last.bias.zero_()
+        for channel in range(3):
+            last.weight[channel, 2 + channel, 4, 4] = 1
+        x = torch.rand(2, 3, *size)
+        assert torch.allclose(network(x), (torch.tanh(2 * x - 1) + 1) / 2, atol=1e-6)
+
+
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**16), row=st.integers(0, 3), column=st.integers(0, 3))
 def test_a_piece_with_its_halo_gives_the_whole(seed: int, row: int, column: int) -> None:
@@ -163,6 +196,9 @@ def test_statistics_of_the_whole_picture_are_no_exact_halo() -> None:
         ({"channels": 0}, "at least 1"),
         ({"scale": 1, "norm": "layer"}, "norm is 'batch', or 'instance' with scale 1, not 'layer'"),
         ({"scale": 4, "norm": "instance"}, "not 'instance' with scale 4"),
+        ({"scale": 1, "upsampling": "cubic"}, "upsampling is one of"),
+        ({"scale": 4, "skip": True}, "are of scale 1"),
+        ({"scale": 2, "upsampling": "nearest"}, "are of scale 1"),
     ],
 )
 def test_wrong_values_are_refused(arguments: dict[str, Any], message: str) -> None:

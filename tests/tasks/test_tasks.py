@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from torch import nn
 
 import retouch
 from retouch.image.errors import OptionError, RetouchError
@@ -46,11 +48,26 @@ def _extras(task: Task, method: str = "pix2pix") -> dict[str, Any]:
         return {"kernel": "gaussian:1"}
     if task.name == "translate":
         return {"model": f"translate-{method}"}
+    if task.name == "stylize":
+        return {"model": "stylize-transform"} if method == "transform" else {"style": _picture(3)}
     return {"noise": 10.0} if task.name == "degrade" else {}
 
 
 def _stop_soon(step: Step) -> bool:
     return step.index < 2
+
+
+class _Features(nn.Module):
+    """Stands for VGG where a method paints by its features: every layer is a few mixtures of the picture."""
+
+    def forward(self, x: torch.Tensor, names: Sequence[str]) -> dict[str, torch.Tensor]:
+        x = x.expand(-1, 3, -1, -1)
+        return {name: (x * (1 + number)).sin() for number, name in enumerate(names)}
+
+
+@pytest.fixture(autouse=True)
+def _features(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retouch.solvers.style.feature_network", lambda name, pooling, on_progress: _Features())
 
 
 @pytest.fixture(autouse=True)
@@ -173,8 +190,8 @@ def test_every_option_has_help_and_no_method_name_is_used_twice(task: Task) -> N
     assert "auto" not in names
 
 
-_CHOOSING = [task for task in TASKS.values() if len(task.methods) > 1 and task.name != "translate"]
-"""Those whose 'auto' has a choice: a translation is always named by its weight."""
+_CHOOSING = [task for task in TASKS.values() if len(task.methods) > 1 and task.name not in ("translate", "stylize")]
+"""Those whose 'auto' has a choice: a translation is always named by its weight, a style by its picture or weight."""
 
 
 @pytest.mark.parametrize("task", _CHOOSING, ids=lambda task: task.name)

@@ -43,8 +43,10 @@ def run(words: list[str]) -> int:
     outputs = OutputOptions(**values[OutputOptions])
     if outputs.labels is not None and not outputs.pairs:
         raise OptionError("--labels belongs to --pairs")
-    if outputs.colorize and outputs.pairs:
-        raise OptionError("evaluate: give one of --colorize and --pairs")
+    if outputs.colorize + outputs.pairs + (outputs.style is not None) > 1:
+        raise OptionError("evaluate: give one of --colorize, --pairs and --style")
+    if outputs.style is not None:
+        return _run_painted(values["inputs"], options, outputs, outputs.style)
     if outputs.pairs:
         return _run_pairs(values["inputs"], options, outputs)
     if outputs.colorize:
@@ -238,6 +240,45 @@ def _run_own(name: str, options: EvaluateOptions, outputs: OutputOptions) -> int
     if outputs.json is not None:
         report.write(outputs.json)
     if recorded is not None:
+        record(recorded, report)
+    print(report.row("mean", 4))
+    return 0
+
+
+def _run_painted(name: str, options: EvaluateOptions, outputs: OutputOptions, style: Path) -> int:
+    """A line a picture, then the means."""
+    from retouch.evaluation.painted import PaintedOutcome, evaluate_painted
+    from retouch.image.files import save
+    from retouch.image.sheet import sheet
+
+    for flag in ("crop", "grey", "blind", "lpips"):
+        if getattr(options, flag):
+            raise OptionError(f"evaluate --style: takes no --{flag}")
+    _check("--style", options, outputs)
+    recorded = _to_record(name, options, outputs.data) if outputs.record else None
+    shown: list[PaintedOutcome] = []
+    report = None
+    with Reporter(1, quiet=outputs.quiet) as reporter:
+        reporter.start(f"evaluate {name}")
+        for report, outcome in evaluate_painted(name, outputs.data, style, options):
+            reporter.say(outcome.score.row(max(len(known.name) for known in report.images)))
+            if outputs.save is not None:
+                save(outcome.result, outputs.save / f"{Path(outcome.score.name).stem}.png")
+            if outputs.sheet is not None and len(shown) < _SHEET_ROWS:
+                shown.append(outcome)
+            if outputs.json is not None:
+                report.write(outputs.json)
+    assert report is not None
+    if outputs.sheet is not None:
+        captions = [["", f"style {s.style:.3f}, content {s.content:.3f}"] for s in (one.score for one in shown)]
+        drawn = sheet(
+            [[one.photograph, one.result] for one in shown], column_titles=["photograph", name],
+            row_titles=[one.score.name for one in shown], captions=captions, cell=_SHEET_SIDE,
+        )  # fmt: skip
+        save(drawn, outputs.sheet)
+    if recorded is not None:
+        from retouch.evaluation.whole import record
+
         record(recorded, report)
     print(report.row("mean", 4))
     return 0

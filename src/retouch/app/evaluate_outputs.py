@@ -33,5 +33,10 @@ class OutputOptions(Options):
     labels: Literal["facades"] | None = option(
         None, "with --pairs: what should come out are label maps in these colours, and is measured as such"
     )
+    style: Path | None = option(
+        None,
+        "for a weight that paints in a style: the picture that has it; how near the style comes, and the content stays",
+        metavar="PICTURE",
+    )
     quiet: bool = option(False, "print the means only")
     debug: bool = option(False, "show where in the program an error arose")

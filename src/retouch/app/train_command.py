@@ -40,6 +40,7 @@ class DataOptions(Options):
     pairs: tuple[Path, ...] = option(
         (), "folders of files that hold a pair of pictures each, side by side", metavar="DIR"
     )
+    style: Path | None = option(None, "for recipes that learn a style: the picture that has it", metavar="PICTURE")
     device: Literal["auto", "cpu", "cuda", "mps"] = option("auto", "where to compute")
     workers: int | None = option(
         None, "processes that prepare batches; by default as many as suit the machine", minimum=0, maximum=256
@@ -96,7 +97,7 @@ def _read(program: str, about: str, group: type[Options], words: list[str]) -> t
         raise OptionError(f"{program}: --images needs at least one folder")
     if options.pairs and recipe.data.source in ("degraded", "plain"):
         raise OptionError(
-            f"{program}: --pairs is for recipes of pictures of two kinds; {recipe.name} takes single ones"
+            f"{program}: --pairs is for recipes of pictures of two kinds; {recipe.name} makes its own targets"
         )
     return recipe, options
 
@@ -145,6 +146,7 @@ def run(words: list[str]) -> int:
             options.pairs or options.images,
             folder,
             targets=options.targets,
+            style=options.style,
             validate=options.validate,
             device=options.device,
             workers=options.workers,
@@ -184,6 +186,7 @@ def run_find(words: list[str]) -> int:
             recipe,
             options.pairs or options.images,
             targets=options.targets,
+            style=options.style,
             lowest=options.lowest,
             highest=options.highest,
             steps=options.steps,

@@ -76,7 +76,8 @@ def in_words(row: Measured) -> list[str]:
     """What counts most of a row that is not about PSNR; empty for others.
 
     Of a translation: 'accuracy 0.512', 'class 0.300', 'IoU 0.180', or Fréchet distance and L1; of a classifier the
-    accuracies; of a generator: nats and their parts, and the Fréchet distance of its samples.
+    accuracies; of a generator: nats and their parts, and the Fréchet distance of its samples; of what is painted in a
+    style, what is left of the distance to it, and the distance to the content.
     """
     if row.accuracy is not None and row.class_accuracy is not None and row.iou is not None:
         return [f"accuracy {row.accuracy:.3f}", f"class {row.class_accuracy:.3f}", f"IoU {row.iou:.3f}"]
@@ -84,6 +85,8 @@ def in_words(row: Measured) -> list[str]:
         return [f"accuracy {row.accuracy:.3f}", f"class {row.class_accuracy:.3f}"]
     if row.frechet is not None and row.l1 is not None:
         return [f"Fréchet {row.frechet:.1f}", f"L1 {row.l1:.3f}"]
+    if row.style is not None and row.content is not None:
+        return [f"style {row.style:.3f}", f"content {row.content:.3f}"]
     words = [f"{row.nats:.2f} nats"] if row.nats is not None else []
     words += [f"{name} {value:.2f}" for name in _PARTS if (value := getattr(row, name)) is not None]
     return words + ([f"Fréchet {row.frechet:.1f}"] if row.frechet is not None else [])

@@ -12,6 +12,7 @@ from retouch.evaluation.classes import ClassReport, evaluate_classes
 from retouch.evaluation.colour import ColourReport, evaluate_colours
 from retouch.evaluation.options import EvaluateOptions
 from retouch.evaluation.own import OwnReport
+from retouch.evaluation.painted import PaintedReport
 from retouch.evaluation.protocol import run_evaluation
 from retouch.evaluation.report import Report
 from retouch.evaluation.translation import FEATURES, TranslationReport, evaluate_translation
@@ -40,7 +41,7 @@ _FACADES = "facades"
 _CLASSES = {"classify-cats-dogs": "cats-dogs/test", "classify-digits": "mnist/t10k-images-idx3-ubyte.gz"}
 """The test pictures of the classifiers that come with Retouch: those of others are their owners'."""
 
-AnyReport = Report | ColourReport | TranslationReport | ClassReport | OwnReport
+AnyReport = Report | ColourReport | TranslationReport | ClassReport | OwnReport | PaintedReport
 
 _DEPARTURES = {
     "crop": "whole pictures",

@@ -23,9 +23,9 @@ def gram(x: Tensor) -> Tensor:
     """
     _, channels, height, width = x.shape
     # divided before the product, where autocast is off: sums over the pixels overflow and lose in half precision
-    flat = full(x).flatten(2) / (channels * height * width) ** 0.5
+    flat = full(x).permute(0, 2, 3, 1).flatten(1, 2) / (channels * height * width) ** 0.5  # a view of channels_last
     with torch.autocast(x.device.type, enabled=False):
-        product: Tensor = flat @ flat.transpose(1, 2)
+        product: Tensor = flat.transpose(1, 2) @ flat
     return product
 
 

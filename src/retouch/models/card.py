@@ -33,7 +33,8 @@ class Measured:
     ``class_accuracy`` and ``iou`` (of label maps) or ``frechet`` (of other pictures): of weights that translate, whose
     ``recipe`` is "translation". ``nats`` a picture, and their parts ``reconstruction`` and ``divergence``, and
     ``frechet`` (of samples): of generators, whose ``recipe`` is "generation" and which have no ``psnr`` and ``ssim``.
-    ``protocol``: what the evaluation wrote.
+    ``style`` and ``content`` (see ``evaluation.painted``): of weights that paint in a style, whose ``recipe`` is
+    "style". ``protocol``: what the evaluation wrote.
     """
 
     dataset: str
@@ -60,6 +61,8 @@ class Measured:
     nats: float | None = None
     reconstruction: float | None = None
     divergence: float | None = None
+    style: float | None = None
+    content: float | None = None
     protocol: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -28,6 +28,8 @@ from retouch.models import cache
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from retouch.networks.vgg import VGGFeatures
+
 Progress = Callable[[int, int], "bool | None"]
 """Called with bytes done and bytes in all; False stops the download."""
 
@@ -218,6 +220,19 @@ def feature_weights(
     tensors = {key: tensor.float() for key, tensor in read_tensors(path).items()}
     _check(tensors, FEATURES[name], f"{path}: not the features of {name}")
     return tensors
+
+
+def feature_network(name: str, pooling: str = "max", on_progress: Progress | None = None) -> VGGFeatures:
+    """VGG with its weights, "vgg16" or "vgg19"; ``pooling`` as of ``VGGFeatures``. Raises as ``feature_weights``."""
+    depths = {"vgg16": 16, "vgg19": 19}
+    if name not in depths:
+        raise OptionError(unknown("feature network", name, list(depths)))
+    from retouch.models.load import load_state
+    from retouch.networks.vgg import VGGFeatures
+
+    network = VGGFeatures(depths[name], pooling)
+    load_state(network, feature_weights(name, on_progress=on_progress), f"weights of {name}")
+    return network
 
 
 def _places(folder: str | Path | None) -> list[Path]:

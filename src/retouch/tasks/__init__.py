@@ -13,6 +13,7 @@ from retouch.tasks.inpaint import INPAINT
 from retouch.tasks.invert import INVERT
 from retouch.tasks.relight import RELIGHT
 from retouch.tasks.restore import RESTORE
+from retouch.tasks.stylize import STYLIZE
 from retouch.tasks.translate import TRANSLATE
 from retouch.tasks.upscale import UPSCALE
 
@@ -27,6 +28,7 @@ TASKS: dict[str, Task] = {
         DEJPEG,
         COLORIZE,
         TRANSLATE,
+        STYLIZE,
         RELIGHT,
         DREAM,
         INVERT,

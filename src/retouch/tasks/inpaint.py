@@ -197,11 +197,12 @@ def inpaint(
     ``(1, H, W)`` or ``(H, W)``, the path of a picture, or an Image. ``options``: the rest of ``InpaintOptions``.
     Raises ``RetouchError`` for a mask of another size, or one that marks everything.
     """
-    made = INPAINT.make_options(mask=_as_mask(mask), method=method, **options)
+    made = INPAINT.make_options(mask=as_mask(mask), method=method, **options)
     return INPAINT.run(as_image(image), made, on_step)
 
 
-def _as_mask(mask: Source | Tensor) -> Tensor:
+def as_mask(mask: Source | Tensor) -> Tensor:
+    """A mask as the options hold it, ``(1, H, W)``, from what ``inpaint`` takes."""
     import numpy as np
     import torch
 

@@ -91,7 +91,7 @@ def _source(task: Task, method: Method, learned: bool) -> SourceType | None:
 
     if task.name == "degrade":
         return None
-    if task.name in ("dream", "invert"):
+    if task.name in ("dream", "invert", "stylize"):  # either method paints by a trained network
         return COMPOSITE
     made_up = task.name in ("inpaint", "colorize") or method.name in ("srgan", "transform", "pixel-recursive")
     return COMPOSITE if made_up and learned else ALTERED

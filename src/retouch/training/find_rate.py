@@ -18,6 +18,7 @@ from retouch.image.errors import RetouchError
 from retouch.solvers.steps import Listener, Step
 from retouch.training.classes import with_classes
 from retouch.training.distributed import join, place
+from retouch.training.painting import painted
 from retouch.training.pairs import load_data, samples_of
 from retouch.training.pictures import load_pictures
 from retouch.training.recipe import ScheduleRecipe, TrainingRecipe
@@ -70,6 +71,7 @@ def find_rate(
     images: Sequence[Path],
     *,
     targets: Sequence[Path] = (),
+    style: Path | None = None,
     lowest: float = 1e-6,
     highest: float = 1.0,
     steps: int = 200,
@@ -80,10 +82,11 @@ def find_rate(
 ) -> Found:
     """Train ``steps`` steps while every learning rate rises from ``lowest`` to ``highest`` times its group's factor.
 
-    ``images``, ``targets``: as for ``fit``; decoded as they are needed. Ends sooner where the smoothed loss is above
-    four times its least, or not finite. Nothing is kept of the training. Raises ``RetouchError`` where the loss is not
-    finite from the beginning.
+    ``images``, ``targets``, ``style``: as for ``fit``; decoded as they are needed. Ends sooner where the smoothed
+    loss is above four times its least, or not finite. Nothing is kept of the training. Raises ``RetouchError`` where
+    the loss is not finite from the beginning.
     """
+    recipe, painting = painted(recipe, style)
     steady = replace(
         recipe,
         run=replace(recipe.run, steps=steps, ema=0.0),
@@ -96,7 +99,7 @@ def find_rate(
     steady = with_classes(steady, images, pictures)
     samples = samples_of(pictures, steady)
     here = place()
-    trainer = Trainer(steady, samples, here=here, device=join(here, device), workers=workers or 0)
+    trainer = Trainer(steady, samples, here=here, device=join(here, device), workers=workers or 0, painting=painting)
     bases = {
         key: [float(group["lr"]) / recipe.optimizer.of(key).rate for group in optimizer.param_groups]
         for key, optimizer in trainer.optimizers.items()

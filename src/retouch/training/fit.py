@@ -25,6 +25,7 @@ from retouch.training.classes import with_classes
 from retouch.training.data import Samples
 from retouch.training.distributed import Place, agree, join, place, restarted, usual_workers, wait
 from retouch.training.logs import Board, CsvLog, curves
+from retouch.training.painting import painted
 from retouch.training.pairs import Pairs, PairSamples, load_data, samples_of
 from retouch.training.pictures import Pictures, find_pictures, load_pictures
 from retouch.training.recipe import TrainingRecipe
@@ -67,6 +68,7 @@ def fit(
     run: Path,
     *,
     targets: Sequence[Path] = (),
+    style: Path | None = None,
     validate: Path | None = None,
     device: str = "auto",
     workers: int | None = None,
@@ -84,8 +86,8 @@ def fit(
     go on where those of the stage before it ended. A run that was stopped or killed goes on from its checkpoint to the
     same losses; ``fresh`` starts over.
     ``targets``: for a recipe of pictures of two kinds, the folders of the second; without them both lie side by side in
-    each picture of ``images``. ``validate``: a folder of pictures for validation; by default ``data.held_out`` of the
-    images are kept for it.
+    each picture of ``images``. ``style``: for a recipe that learns a style, the picture that has it.
+    ``validate``: a folder of pictures for validation; by default ``data.held_out`` of the images are kept for it.
     ``workers``: processes that prepare batches, None chooses. ``on_step``: hears every step, with the validation
     sheets as previews; returning False stops the run after a checkpoint. ``on_skip``: hears of each picture that
     cannot be read. Under ``torchrun`` every process calls this alike; several machines must share the run folder.
@@ -93,6 +95,7 @@ def fit(
     Raises ``OptionError`` for a recipe that does not fit the run folder, and ``RetouchError`` for unusable pictures or
     a loss that stays NaN or infinite.
     """
+    recipe, painting = painted(recipe, style)
     here = place()
     chosen = join(here, device)
     if workers is None:
@@ -113,7 +116,8 @@ def fit(
     def make(part: TrainingRecipe, folder: Path, start: Path | None, shift: int, listener: Listener | None) -> _Loop:
         network = part.network if start is None else dataclasses.replace(part.network, start=str(start))
         begun = dataclasses.replace(part, network=network)
-        trainer = Trainer(begun, samples_of(training, part), here=here, device=chosen, workers=workers)
+        samples = samples_of(training, part)
+        trainer = Trainer(begun, samples, here=here, device=chosen, workers=workers, painting=painting)
         trainer.shift = shift
         validator = Validator.of(held_out, part) if len(held_out) else None
         data = [*images, *targets]

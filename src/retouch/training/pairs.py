@@ -107,7 +107,7 @@ def load_data(
     if recipe.data.source in ("paired", "unpaired"):
         return load_pairs(recipe, find_pictures(images), find_pictures(targets) if targets else [], load, tell)
     if targets:
-        raise OptionError(f"--targets is for recipes of pictures of two kinds; {recipe.name} degrades the pictures")
+        raise OptionError(f"--targets is for recipes of pictures of two kinds; {recipe.name} makes its own targets")
     return load(find_pictures(images), "pictures")
 
 

@@ -20,6 +20,7 @@ from retouch.training.data import Batch, Portions, Samples, make_loader
 from retouch.training.distributed import Place
 from retouch.training.objectives.base import Turn
 from retouch.training.objectives.build import build_objective
+from retouch.training.painting import Painting
 from retouch.training.pairs import PairSamples
 from retouch.training.recipe import NetworkRecipe, TrainingRecipe
 from retouch.training.schedule import Clipper, growing_average, make_optimizer, make_schedule
@@ -31,16 +32,9 @@ if TYPE_CHECKING:
 
 def load_features(name: str) -> nn.Module:
     """The feature network that a perceptual loss asks for, "vgg16" or "vgg19", with its weights from the catalogue."""
-    from retouch.models.features import feature_weights
-    from retouch.models.load import load_state
-    from retouch.networks.vgg import VGGFeatures
+    from retouch.models.features import feature_network
 
-    depths = {"vgg16": 16, "vgg19": 19}
-    if name not in depths:
-        raise OptionError(unknown("feature network", name, list(depths)))
-    network = VGGFeatures(depths[name])
-    load_state(network, feature_weights(name), f"weights of {name}")
-    return network
+    return feature_network(name)
 
 
 def make_network(recipe: NetworkRecipe) -> nn.Module:
@@ -111,13 +105,14 @@ class Trainer:
         device: torch.device | None = None,
         workers: int = 0,
         features: Callable[[str], nn.Module] = load_features,
+        painting: Painting | None = None,
     ) -> None:
         self.recipe, self.samples, self.workers = recipe, samples, workers
         self.here = here if here is not None else Place()
         self.device = device if device is not None else torch.device("cpu")
         torch.manual_seed(recipe.run.seed)  # of the fresh weights
         critic = make_network(recipe.critic) if recipe.critic is not None else None
-        self.objective = build_objective(recipe, make_network(recipe.network), critic, features, make_network)
+        self.objective = build_objective(recipe, make_network(recipe.network), critic, features, make_network, painting)
         self.objective.to(self.device)
         if self.device.type in ("cpu", "cuda"):
             for network in self.objective.networks.values():

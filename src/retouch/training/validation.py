@@ -109,6 +109,7 @@ class Validator:
 
     def _compared(self, objective: Objective, network: nn.Module, device: torch.device) -> tuple[list[float], Image]:
         """The PSNR of every prediction that has a target, and the sheet."""
+        matched = self.matched and objective.compared
         scores: list[float] = []
         rows: list[list[Image | None]] = []
         captions: list[list[str]] = []
@@ -118,22 +119,25 @@ class Validator:
             there = {key: value.to(device) for key, value in batch.items()}
             made = objective.predict(network, there).float().cpu().clamp(0, 1)
             target = batch["target"]
-            if self.matched:
+            if matched:
                 scores.append(psnr(made[0], target[0], shave=self.border))
             if len(rows) < _ROWS and name not in names:
                 given = batch["input"][:, : target.shape[1]].clamp(0, 1)
                 shown = _enlarged(given, target) | {"prediction": made}
                 rows.append([_shown(x) for x in (given, *shown.values(), target)])
-                marks = [self._mark(x, target) for x in shown.values()]
-                first = self._mark(given, target) if given.shape == target.shape else ""
+                marks = [self._mark(x, target, matched) for x in shown.values()]
+                first = self._mark(given, target, matched) if given.shape == target.shape else ""
                 captions.append([first, *marks, ""])
                 titles = ["input", *shown, "target" if self.matched else "of that kind"]
+                if not objective.compared:  # the target is no more than the input
+                    for cells in (rows[-1], captions[-1], titles):
+                        cells.pop()
                 names.append(name)
         picture = sheet(rows, column_titles=titles, row_titles=names, captions=captions)
         return [score for score in scores if math.isfinite(score)], picture
 
-    def _mark(self, x: Tensor, target: Tensor) -> str:
-        return f"{psnr(x[0], target[0], shave=self.border):.2f} dB" if self.matched else ""
+    def _mark(self, x: Tensor, target: Tensor, matched: bool) -> str:
+        return f"{psnr(x[0], target[0], shave=self.border):.2f} dB" if matched else ""
 
 
 def degraded_cases(pictures: Pictures, recipe: TrainingRecipe) -> list[tuple[str, Batch]]:

@@ -35,11 +35,12 @@ class Objective(ABC):
     ship beside it, by what is added to the name of the weight; they go the other way, from target to input. ``turns``:
     one for each optimiser, made in this order each step. An objective with several (generator and critic, two
     generators and two critics, encoder and decoder...) may keep what one turn computed for the next, for one portion of
-    a batch.
+    a batch. ``compared``: whether a prediction should be near its target, so that a validation measures how near.
     """
 
     networks: dict[str, nn.Module]
     product: str
+    compared: bool = True
     others: Mapping[str, str] = {}
     turns: tuple[Turn, ...]
 

@@ -15,8 +15,10 @@ from retouch.training.objectives.classify import Classify
 from retouch.training.objectives.cycle import Cycle
 from retouch.training.objectives.gan import GAN
 from retouch.training.objectives.likelihood import Likelihood
+from retouch.training.objectives.style import Style
 from retouch.training.objectives.supervised import Supervised
 from retouch.training.objectives.vae import VAE
+from retouch.training.painting import Painting
 from retouch.training.recipe import NetworkRecipe, TrainingRecipe
 
 OBJECTIVES: dict[str, type[Objective]] = {
@@ -27,12 +29,14 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "likelihood": Likelihood,
     "vae": VAE,
     "gan": GAN,
+    "style": Style,
 }
 """Every objective a recipe may name. One with a parameter ``critic`` gets the recipe's second network, one with
-``again`` the means to make both once more, one with ``classes`` their names."""
+``again`` the means to make both once more, one with ``classes`` their names, one with ``painting`` the picture of a
+style."""
 
 
-_GIVEN = ("network", "critic", "features", "again", "classes")
+_GIVEN = ("network", "critic", "features", "again", "classes", "painting")
 
 
 def build_objective(
@@ -41,6 +45,7 @@ def build_objective(
     critic: nn.Module | None,
     features: Callable[[str], nn.Module],
     make: Callable[[NetworkRecipe], nn.Module],
+    painting: Painting | None = None,
 ) -> Objective:
     """The objective of ``recipe``; ``OptionError`` for an unknown name or argument, or a critic too many or too few.
 
@@ -64,11 +69,15 @@ def build_objective(
         given["features"] = features
     if "classes" in known:
         given["classes"] = recipe.data.classes
+    if "painting" in known:
+        given["painting"] = painting
     if "again" in known and recipe.critic is not None:
         second = recipe.critic
         given["again"] = lambda: (make(recipe.network), make(second))
     try:
         objective: Objective = made(*networks, **given)
-    except TypeError as error:
+    except OptionError:
+        raise
+    except (TypeError, ValueError) as error:
         raise OptionError(f"objective {name}: {error}") from error
     return objective
