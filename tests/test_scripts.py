@@ -239,3 +239,35 @@ def test_imagined_draws_every_generator(tmp_path: Path, monkeypatch: pytest.Monk
     sheet = retouch.open(target)
     assert sheet.width > 3 * (10 * 6 + 18)
     assert sheet.height > 2 * (10 * 6 + 18)
+
+
+def test_classified_draws_bars_under_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    target = tmp_path / "classified.png"
+    script = _script("examples/classified.py", monkeypatch, str(target), "--cell", "96")
+
+    class Sure:
+        def labels(self, image: retouch.Image) -> list[tuple[str, float]]:
+            return [("thing", 0.9), ("other", 0.1), ("third", 0.001)]
+
+    monkeypatch.setattr(script, "Classifier", Sure)
+    script.main()
+    sheet = retouch.open(target)
+    assert sheet.width == len(script.PHOTOS) * 96
+    bars = sheet.pixels[:, sheet.height * 2 // 3 :]
+    assert float((bars[2] - bars[0]).max()) > 0.2, "there is blue"
+
+
+def test_overfitting_draws_two_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    for run in ("without", "with"):
+        (tmp_path / run).mkdir()
+        for name in ("log", "validation"):
+            lines = ["step,accuracy,loss", *(f"{step},{0.5 + step / 100},{1 - step / 50}" for step in range(30))]
+            (tmp_path / run / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    target = tmp_path / "overfitting.png"
+    runs = [str(tmp_path / run) for run in ("without", "with")]
+    script = _script("examples/overfitting.py", monkeypatch, str(target), *runs, "--cell", "96")
+    script.main()
+    assert retouch.open(target).width > 4 * 96
+    assert script.smooth([0.0, 1.0, 2.0]) == [1.0, 1.0, 1.0]

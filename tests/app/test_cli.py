@@ -37,7 +37,7 @@ def _photo(path: Path, height: int = 40, width: int = 56, **options: object) -> 
 def test_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    for verb in [*TASKS, "compare", "evaluate", "methods"]:
+    for verb in [*TASKS, "classify", "compare", "evaluate", "methods"]:
         assert f"\n  {verb} " in shown
     assert main([]) == 2
 
@@ -47,7 +47,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("retouch ")
 
 
-@pytest.mark.parametrize("verb", [*TASKS, "compare", "evaluate", "methods"])
+@pytest.mark.parametrize("verb", [*TASKS, "classify", "compare", "evaluate", "methods"])
 def test_help_of_every_command(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help"]) == 0
     assert f"usage: retouch {verb}" in capsys.readouterr().out

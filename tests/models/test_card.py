@@ -87,8 +87,8 @@ def test_wrong_types_are_refused(key: str, value: object) -> None:
 
 
 def test_colour_is_one_of_the_known() -> None:
-    with pytest.raises(RetouchError, match="colour is one of y, rgb, each, not 'grey'"):
-        dataclasses.replace(PLAIN, colour="grey")
+    with pytest.raises(RetouchError, match="colour is one of y, rgb, each, grey, not 'green'"):
+        dataclasses.replace(PLAIN, colour="green")
 
 
 def test_a_measured_row_takes_the_place_of_an_older_one_only() -> None:

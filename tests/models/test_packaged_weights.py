@@ -9,16 +9,23 @@ import skimage.data
 import torch
 from torch import Tensor
 
+import retouch
 from retouch.degradations.levels import Levels
+from retouch.image.image import Image
 from retouch.metrics import psnr
 from retouch.models import catalogue
+from retouch.models.classifier import Classifier
+from retouch.models.features import FEATURES, _package_places, feature_path
+from retouch.models.header import read_card
 from retouch.models.load import load_weights, save_weights
 from retouch.models.runner import Runner
 from retouch.networks.latent import Sampler
 
-NAMES = sorted(path.stem for path in catalogue.weight_files(catalogue.PACKAGED))
-GENERATORS = [name for name in NAMES if "generate" in catalogue.load(name).card.tasks]
-MAPPING = [name for name in NAMES if name not in GENERATORS]
+FILES = {path.stem: path for path in catalogue.weight_files(catalogue.PACKAGED)}
+CLASSIFIERS = sorted(name for name, path in FILES.items() if "classify" in read_card(path).tasks)
+NAMES = sorted(FILES.keys() - set(CLASSIFIERS))
+GENERATORS = sorted(name for name in NAMES if "generate" in read_card(FILES[name]).tasks)
+MAPPING = sorted(set(NAMES) - set(GENERATORS))
 """Those that make a picture of a picture."""
 EXACT = 1e-4
 """The largest difference between tiles and the whole where a network sees no farther than its halo: rounding."""
@@ -114,3 +121,56 @@ def test_generators_make_pictures_that_differ(name: str) -> None:
     assert 0 <= made.min() <= made.max() <= 1
     apart = torch.cdist(made.flatten(1), made.flatten(1)) / made[0].numel() ** 0.5
     assert float((apart + torch.eye(8)).min()) > 0.02
+
+
+def _needs(feature: str) -> None:
+    about = FEATURES[feature]
+    if feature_path(feature) is None and not any((p / about.published).is_file() for p in _package_places(about)):
+        pytest.skip(f"the feature weights {feature} are not here")
+
+
+@pytest.fixture
+def base(request: pytest.FixtureRequest) -> str:
+    """The name of a classifier whose base is here."""
+    name: str = request.param
+    feature = read_card(FILES[name]).base
+    if feature:
+        _needs(feature)
+    return name
+
+
+@pytest.mark.parametrize("base", CLASSIFIERS, indirect=True)
+def test_classifiers_take_any_picture(base: str, photograph: Tensor) -> None:
+    classifier = Classifier(base, device="cpu")
+    assert classifier.card is not None
+    assert len(classifier.classes) == classifier.card.arguments["classes"] > 1
+    for size in ((1, 1), (1, 37), (66, 50)):
+        found = classifier.labels(Image(photograph[:, : size[0], : size[1]].contiguous()), top=100)
+        assert len(found) == len(classifier.classes)
+        assert sum(share for _, share in found) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_cat_is_a_cat() -> None:
+    _needs("efficientnet-lite0-classifier")
+    found = retouch.classify(skimage.data.chelsea(), model="classify-cats-dogs")
+    assert found[0][0] == "cat"
+    assert found[0][1] > 0.9
+
+
+def test_a_digit_is_read() -> None:
+    """A seven, drawn: a bar and a slanted stroke."""
+    pixels = torch.zeros(1, 28, 28)
+    pixels[:, 6:9, 8:20] = 1
+    for row in range(9, 23):
+        column = 18 - (row - 9) // 2
+        pixels[:, row, column - 2 : column + 1] = 1
+    found = retouch.classify(Image(pixels), model="classify-digits")
+    assert found[0][0] == "7"
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_classifiers_are_small_and_measured(name: str) -> None:
+    assert FILES[name].stat().st_size < 100e3
+    row = read_card(FILES[name]).measured[0]
+    assert row.accuracy is not None
+    assert row.accuracy >= {"classify-cats-dogs": 0.95, "classify-digits": 0.99}[name]

@@ -65,7 +65,9 @@ def _input(spec: Spec, batch: int, height: int, width: int) -> Tensor:
 
 def test_every_network_is_swept() -> None:
     generators = {"vae", "conv-vae", "dcgan"}  # see test_generators
-    assert set(NETWORKS) == {*SMALL, *generators, "srgan-discriminator", "patchgan", "dcgan-discriminator"}
+    classifiers = {"small-cnn", "efficientnet-lite0"}
+    critics = {"srgan-discriminator", "patchgan", "dcgan-discriminator"}
+    assert set(NETWORKS) == {*SMALL, *generators, *classifiers, *critics}
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))

@@ -131,24 +131,26 @@ class ClassReport:
         return lines
 
     def picture(self) -> Image:
-        """The confusion table as a picture: the darker a place, the larger its share of the true class.
+        """The confusion table as a picture: what is right in blue, what is wrong in orange.
 
-        Raises ``OptionError`` for more than ``MOST`` classes.
+        The stronger a colour, the larger the share of the true class, by its cube root, so that few mistakes are seen
+        too. Raises ``OptionError`` for more than ``MOST`` classes.
         """
         if len(self.classes) > MOST:
             raise OptionError(f"a picture of {len(self.classes)} x {len(self.classes)} classes cannot be read")
         rows, captions = [], []
-        for row in self.confusion.counts.tolist():
+        for true, row in enumerate(self.confusion.counts.tolist()):
             shares = [count / max(1, sum(row)) for count in row]
-            rows.append([_tile(share) for share in shares])
-            captions.append([f"{n} ({s:.1%})" if n else "0" for n, s in zip(row, shares, strict=True)])
+            rows.append([_tile(share, told == true) for told, share in enumerate(shares)])
+            captions.append([f"{n} ({s:.1%})" if n else "" for n, s in zip(row, shares, strict=True)])
         return sheet(
             rows,
             column_titles=[f"told {name}" for name in self.classes],
             row_titles=self.classes,
             captions=captions,
-            title=f"{self.model} on {self.dataset}: {self.accuracy:.1%} right",
-            cell=96 if len(self.classes) > 3 else 192,
+            title=f"{Path(self.model).stem} on {self.dataset}: {self.accuracy:.1%} right",
+            cell=64 if len(self.classes) > 3 else 128,
+            gap=6,
         )
 
     def to_json(self) -> str:
@@ -184,10 +186,10 @@ class ClassReport:
         write_report(path, self.to_json())
 
 
-def _tile(share: float) -> Image:
-    """A square from nearly white to a deep blue."""
-    light, deep = torch.tensor([0.95, 0.96, 0.98]), torch.tensor([0.05, 0.25, 0.55])
-    return Image((light + (deep - light) * share).view(3, 1, 1).expand(3, 32, 32).contiguous())
+def _tile(share: float, right: bool) -> Image:
+    """A square from nearly white to a deep blue or orange."""
+    light, deep = torch.tensor([0.95, 0.96, 0.98]), torch.tensor([0.05, 0.25, 0.55] if right else [0.85, 0.33, 0.0])
+    return Image((light + (deep - light) * share ** (1 / 3)).view(3, 1, 1).expand(3, 32, 32).contiguous())
 
 
 def evaluate_classes(

@@ -119,3 +119,11 @@ def agree(flag: bool, device: torch.device) -> bool:
     value = torch.tensor(int(flag), device=device)
     distributed.all_reduce(value, distributed.ReduceOp.MAX)
     return bool(value.item())
+
+
+def usual_workers(device: torch.device, here: Place) -> int:
+    """How many processes prepare batches for this one, where nobody chose."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if device.type == "cpu":
+        return 0 if cores < 4 else 1  # the cores are the device
+    return max(1, min(16, cores // max(1, here.world) - 1))

@@ -23,7 +23,7 @@ from retouch.solvers.steps import Listener, Step
 from retouch.training import checkpoint, stages
 from retouch.training.classes import with_classes
 from retouch.training.data import Samples
-from retouch.training.distributed import Place, agree, join, place, restarted, wait
+from retouch.training.distributed import Place, agree, join, place, restarted, usual_workers, wait
 from retouch.training.logs import Board, CsvLog, curves
 from retouch.training.pairs import Pairs, PairSamples, load_data, samples_of
 from retouch.training.pictures import Pictures, find_pictures, load_pictures
@@ -96,7 +96,7 @@ def fit(
     here = place()
     chosen = join(here, device)
     if workers is None:
-        workers = _workers(chosen, here)
+        workers = usual_workers(chosen, here)
     names = stages.folders(recipe.stage) if recipe.stage else ["."]
     try:
         for name in names:
@@ -208,15 +208,6 @@ def _identity(recipe: TrainingRecipe, samples: Samples | PairSamples, start: Pat
 
 def _write_recipe(recipe: TrainingRecipe, run: Path) -> None:
     (run / "recipe.json").write_text(json.dumps(recipe.table(), indent=2) + "\n")
-
-
-def _workers(device: torch.device, here: Place) -> int:
-    import os
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if device.type == "cpu":
-        return 0 if cores < 4 else 1  # the cores are the device
-    return max(1, min(16, cores // max(1, here.world) - 1))
 
 
 def _pictures(
@@ -500,6 +491,7 @@ def _device_name(device: torch.device) -> str:
 
 
 def _named(images: Sequence[Path]) -> tuple[str, ...]:
-    """The names of the folders, and how often each was given: a path of somebody's machine is nobody's business."""
-    counted = Counter(folder.resolve().name for folder in images)
+    """The names of the data sets, and how often each was given: a path of somebody's machine is nobody's business."""
+    places = [folder.resolve() for folder in images]
+    counted = Counter(place.parent.name if place.name == "train" else place.name for place in places)
     return tuple(name if times == 1 else f"{name}, {times} times" for name, times in counted.items())
