@@ -65,8 +65,9 @@ def _input(spec: Spec, batch: int, height: int, width: int) -> Tensor:
 
 def test_every_network_is_swept() -> None:
     generators = {"vae", "conv-vae", "dcgan", "pixelcnn", "pixel-recursive"}  # see their own tests
-    others = {"srgan-discriminator", "patchgan", "dcgan-discriminator"}
-    assert set(NETWORKS) == {*SMALL, *generators, *others}
+    classifiers = {"small-cnn", "efficientnet-lite0"}
+    critics = {"srgan-discriminator", "patchgan", "dcgan-discriminator"}
+    assert set(NETWORKS) == {*SMALL, *generators, *classifiers, *critics}
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))
