@@ -74,8 +74,8 @@ def test_seeds_repeat() -> None:
     assert one.shape == (1, 3, 8, 8)
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
-    with pytest.raises(ValueError, match="temperature is above 0"):
-        network.sample(x, Generator(), 0)
+    with pytest.raises(ValueError, match="temperature is at least 0"):
+        network.sample(x, Generator(), -1)
 
 
 @pytest.mark.parametrize(

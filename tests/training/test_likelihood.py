@@ -50,6 +50,7 @@ def test_the_loss_is_the_sum_of_both_cross_entropies() -> None:
     objective = Likelihood(network)
     with torch.no_grad():
         parts = objective.loss("network", batch, objective.networks)
+        measured = objective.measure(network, batch)
     levels = (batch["target"] * 3).round()
     logits, alone = network(batch["input"], levels / 3)
     by_hand = []
@@ -62,7 +63,6 @@ def test_the_loss_is_the_sum_of_both_cross_entropies() -> None:
     assert float(parts["nats"]) == pytest.approx(by_hand[0], rel=1e-5)
     assert float(parts["alone"]) == pytest.approx(by_hand[1], rel=1e-5)
     assert float(parts["loss"]) == pytest.approx(sum(by_hand) / 108, rel=1e-5)
-    measured = objective.measure(network, batch)
     assert float(measured["nats"].mean()) == pytest.approx(by_hand[0], rel=1e-5)
     assert torch.allclose(measured["bits"], measured["nats"] / 108 / math.log(2))
     assert torch.equal(measured["score"], -measured["nats"])
@@ -82,15 +82,15 @@ def test_digits_become_black_and_white_by_the_draw_of_their_grey() -> None:
     objective = Likelihood(build("pixelcnn", SMALL | {"levels": 2}), rounding="stochastic")
     grey = torch.tensor([0.0, 0.25, 1.0]).repeat(20000)[None, None, None]
     torch.manual_seed(0)
-    drawn = objective._rounded(grey, None)
+    drawn = objective._rounded(grey)
     assert drawn.dtype == torch.int64
     means = drawn.float().reshape(-1, 3).mean(0)
     assert float(means[0]) == 0
     assert float(means[2]) == 1
     assert float(means[1]) == pytest.approx(0.25, abs=0.02)
-    assert not torch.equal(objective._rounded(grey, None), drawn), "drawn anew each time"
+    assert not torch.equal(objective._rounded(grey), drawn), "drawn anew each time"
     objective = Likelihood(build("pixelcnn", SMALL), rounding="stochastic")
-    several = objective._rounded(torch.full((1, 1, 200, 200), 0.5), None)
+    several = objective._rounded(torch.full((1, 1, 200, 200), 0.5))
     assert set(several.unique().tolist()) == {1, 2}
     assert float(several.float().mean()) == pytest.approx(1.5, abs=0.02)
 
@@ -103,6 +103,8 @@ def test_validation_draws_the_same_for_the_same_pictures() -> None:
     first = objective.measure(network, batch)["nats"]
     torch.manual_seed(5)
     assert torch.equal(objective.measure(network, batch)["nats"], first)
+    alone = {key: value[1:] for key, value in batch.items()}
+    assert torch.allclose(objective.measure(network, alone)["nats"], first[1:]), "whatever is measured beside it"
     other = {"target": batch["target"].flip(3) * 0.9, "input": batch["input"]}
     assert not torch.equal(objective.measure(network, other)["nats"], first)
     assert torch.equal(objective.predict(network, batch), objective.predict(network, batch))

@@ -94,7 +94,12 @@ class PixelRecursive(nn.Module):
         return told + self.prior(y), told
 
     def sample(
-        self, x: Tensor, generator: Generator, temperature: float = 1 / 1.1, *, on_row: OnRow | None = None
+        self,
+        x: Tensor,
+        generator: Generator | None = None,
+        temperature: float = 1 / 1.1,
+        *,
+        on_row: OnRow | None = None,
     ) -> Tensor:
         """One large picture for each small one, ``(B, channels, H scale, W scale)`` in [0, 1].
 

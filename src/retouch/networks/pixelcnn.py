@@ -158,7 +158,7 @@ class PixelCNN(nn.Module):
     def sample(
         self,
         count: int,
-        generator: Generator,
+        generator: Generator | None = None,
         temperature: float = 1.0,
         *,
         added: Tensor | None = None,
@@ -166,15 +166,16 @@ class PixelCNN(nn.Module):
     ) -> Tensor:
         """Draw ``count`` pictures, ``(count, channels, H, W)`` in [0, 1], H and W being ``size``.
 
-        ``generator``: on the CPU, whatever the device. ``temperature``: the logits are divided by it; below 1 the
-        likely becomes likelier. ``added``: logits ``(count, levels, channels, H, W)``, any H and W, that are added to
-        its own. ``on_row``: see ``OnRow``; where it ends the drawing, what is not drawn is 0.
+        ``generator``: on the CPU, whatever the device; None for torch's global one. ``temperature``: the logits are
+        divided by it; below 1 the likely becomes likelier, at 0 the likeliest is taken. ``added``: logits
+        ``(count, levels, channels, H, W)``, any H and W, that are added to its own. ``on_row``: see ``OnRow``; where it
+        ends the drawing, what is not drawn is 0.
 
         Every layer keeps what it made of the rows and pixels before, so that a value costs one column of each layer.
-        Raises ``ValueError`` for a temperature that is not above 0.
+        Raises ``ValueError`` for a temperature below 0, or a count below 1.
         """
-        if not temperature > 0 or count < 1:
-            raise ValueError(f"temperature is above 0 and count at least 1, not {temperature} and {count}")
+        if not temperature >= 0 or count < 1:
+            raise ValueError(f"temperature is at least 0 and count at least 1, not {temperature} and {count}")
         height, width = (self.size, self.size) if added is None else added.shape[-2:]
         drawn = _Drawing(self, count, height, width)
         for y in range(height):
@@ -184,16 +185,18 @@ class PixelCNN(nn.Module):
                     logits = drawn.logits(x, colour)
                     if added is not None:
                         logits = logits + added[:, :, colour, y, x]
-                    chosen = draw(logits / temperature, generator)
+                    chosen = draw(logits, generator, temperature)
                     drawn.put(y, x, colour, chosen.float() / (self.levels - 1))
             if on_row is not None and on_row(y + 1, height, drawn.picture) is False:
                 break
         return drawn.picture
 
 
-def draw(logits: Tensor, generator: Generator) -> Tensor:
+def draw(logits: Tensor, generator: Generator | None, temperature: float = 1.0) -> Tensor:
     """One of the levels each, ``(B, levels)`` -> int64 ``(B,)``, with one random number of the generator a picture."""
-    share = logits.float().softmax(1).cumsum(1)
+    if temperature == 0:
+        return logits.argmax(1)
+    share = (logits.float() / temperature).softmax(1).cumsum(1)
     at = torch.rand(len(logits), 1, generator=generator).to(logits.device) * share[:, -1:]
     return (share <= at).sum(1).clamp(max=logits.shape[1] - 1)
 

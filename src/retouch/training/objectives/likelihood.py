@@ -44,7 +44,7 @@ class Likelihood(Objective):
         self.levels, self.conditional, self.rounding = network.levels, network.conditional, rounding
 
     def loss(self, turn: str, batch: Batch, networks: Networks) -> dict[str, Tensor]:
-        target = self._rounded(batch["target"], None)
+        target = self._rounded(batch["target"])
         costs = [nats(logits, target).mean() for logits in self._logits(networks["network"], batch, target)]
         parts = dict(zip(("nats", "alone"), costs, strict=False))
         return parts | {"loss": torch.stack(costs).sum() / target[0].numel()}
@@ -58,7 +58,7 @@ class Likelihood(Objective):
         return network.sample(len(batch["target"]), generator)
 
     def measure(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        target = self._rounded(batch["target"], fixed_generator(batch["target"]))
+        target = self._rounded(batch["target"], fixed=True)
         found = nats(next(iter(self._logits(network, batch, target))), target)
         return {"nats": found, "bits": found / target[0].numel() / math.log(2), "score": -found}
 
@@ -84,15 +84,16 @@ class Likelihood(Objective):
         made: tuple[Tensor, ...] = network(batch["input"], values) if self.conditional else (network(values),)
         return made
 
-    def _rounded(self, target: Tensor, generator: Generator | None) -> Tensor:
-        """The level of each value, int64; without a generator the global one decides."""
+    def _rounded(self, target: Tensor, *, fixed: bool = False) -> Tensor:
+        """The level of each value, int64; ``fixed``: by a draw that each picture alone decides on."""
         values = target.clamp(0, 1) * (self.levels - 1)
         if self.rounding == "nearest":
             return values.round().long()
-        drawn = torch.rand(target.shape, generator=generator).to(target.device)
-        return (values + drawn).floor().clamp(max=self.levels - 1).long()
+        drawn = torch.stack([_drawn(one) for one in target]) if fixed else torch.rand(target.shape)
+        return (values + drawn.to(target.device)).floor().clamp(max=self.levels - 1).long()
 
 
-def fixed_generator(pictures: Tensor) -> Generator:
-    """A generator that only the pictures decide on."""
-    return Generator().manual_seed(int((pictures.double() * 255).round().sum()))
+def _drawn(picture: Tensor) -> Tensor:
+    """Random numbers in [0, 1), one a value, always the same for the same picture."""
+    generator = Generator().manual_seed(int((picture.double() * 255).round().sum()))
+    return torch.rand(picture.shape, generator=generator)
