@@ -288,7 +288,7 @@ def test_what_is_no_pair_or_no_label_map_is_said_in_one_line(
     assert "--labels belongs to --pairs" in refused("blue", "--data", str(data), *labels)
     assert "takes no --crop" in refused("blue", *there, *labels, "--crop", "8")
     assert "without --scale" in refused("blue", *there, *labels, "--sigma", "25")
-    assert "one of --colorize and --pairs" in refused("blue", *there, "--colorize")
+    assert "one of --colorize, --pairs and --style" in refused("blue", *there, "--colorize")
     assert "takes no --resume" in refused("blue", *there, "--markdown", str(tmp_path / "x.md"))
     with pytest.raises(OptionError, match="unknown palette 'facade' of --labels; did you mean 'facades'"):
         last("blue", data, "facade")

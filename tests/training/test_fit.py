@@ -356,14 +356,14 @@ def test_validation_pictures_are_not_trained_on(
     recipe = tiny({"data.held_out": 2})
     tmp_path.joinpath("cache").mkdir()
     nothing: Any = lambda reason: None  # noqa: E731
-    split = _pictures(recipe, ([photographs], []), None, tmp_path / "cache", Place(), nothing, None)
+    _, *split = _pictures(recipe, ([photographs], []), None, tmp_path / "cache", Place(), nothing, None)
     assert all(isinstance(part, Pictures) for part in split)
-    names = [{entry.name for entry in part.entries} for part in split]  # type: ignore[union-attr]
+    names = [{entry.name for entry in part.entries} for part in split]
     assert [len(part) for part in names] == [10, 2]
     assert not names[0] & names[1]
-    split = _pictures(recipe, ([photographs], []), photographs, tmp_path / "cache", Place(), nothing, None)
+    _, *split = _pictures(recipe, ([photographs], []), photographs, tmp_path / "cache", Place(), nothing, None)
     assert [len(part) for part in split] == [12, 12]
-    split = _pictures(tiny({"data.held_out": 0}), ([photographs], []), None, tmp_path / "cache", Place(), nothing, None)
+    _, *split = _pictures(tiny({"data.held_out": 0}), ([photographs], []), None, tmp_path / "cache", Place(), nothing, None)
     assert [len(part) for part in split] == [12, 0]
     assert math.isnan(train(tiny({"data.held_out": 0, "run.steps": 2})).psnr)
 

@@ -261,9 +261,7 @@ class TrainingRecipe:
         return tuple(read_table(table, f"stage {number}") for number, table in enumerate(resolved, 1))
 
     def degradations(self) -> tuple[Recipe, ...]:
-        """The degradations as callables; of plain pictures one that does nothing."""
-        if self.data.source == "plain":
-            return (Recipe(f"{self.name}-plain", ()),)
+        """The degradations as callables."""
         named = ({"name": f"{self.name}-{n}"} | dict(table) for n, table in enumerate(self.data.degradation, 1))
         return tuple(Recipe.from_table(table, f"{self.name}: data.degradation") for table in named)
 
