@@ -224,7 +224,7 @@ DEBLUR = Task(
             summary="Deep Image Prior (Ulyanov et al. 2018): an untrained network makes a picture whose blur is the "
             "blurred one",
             cost="minutes to hours; a GPU helps much; about 1 kB of memory a pixel",
-            prefer="small pictures, and where no trained network is to have a say",
+            prefer="where no trained network is to have a say; it comes out near Wiener's filter",
             seconds=prior_seconds("deblur"),
             rank=35,
             run=_prior,
