@@ -363,7 +363,9 @@ def test_validation_pictures_are_not_trained_on(
     assert not names[0] & names[1]
     _, *split = _pictures(recipe, ([photographs], []), photographs, tmp_path / "cache", Place(), nothing, None)
     assert [len(part) for part in split] == [12, 12]
-    _, *split = _pictures(tiny({"data.held_out": 0}), ([photographs], []), None, tmp_path / "cache", Place(), nothing, None)
+    _, *split = _pictures(
+        tiny({"data.held_out": 0}), ([photographs], []), None, tmp_path / "cache", Place(), nothing, None
+    )
     assert [len(part) for part in split] == [12, 0]
     assert math.isnan(train(tiny({"data.held_out": 0, "run.steps": 2})).psnr)
 
