@@ -32,6 +32,15 @@ def test_help_needs_no_torch(words: list[str]) -> None:
     assert "torch" not in loaded
 
 
+def test_a_server_and_the_estimates_need_no_torch() -> None:
+    statement = (
+        "from retouch.app import server\nfrom retouch.app.serving import schemas\nfrom retouch.tasks import TASKS\n"
+        "for task in TASKS.values(): schemas.describe_task(task, 'cpu')"
+    )
+    pytest.importorskip("fastapi", reason="pip install 'retouch[app]'")
+    assert "torch" not in _loaded_after(statement)
+
+
 def test_every_public_name_loads() -> None:
     for name in retouch.__all__:
         assert getattr(retouch, name) is not None

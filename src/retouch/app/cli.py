@@ -82,6 +82,7 @@ def _verbs() -> dict[str, _Verb]:
         generate_command,
         methods_command,
         models_command,
+        serve_command,
         train_command,
         visualize_command,
         zoom_command,
@@ -97,6 +98,7 @@ def _verbs() -> dict[str, _Verb]:
     verbs["train"] = _Verb(train_command.HELP, train_command.run)
     verbs["find-lr"] = _Verb(train_command.HELP_FIND, train_command.run_find)
     verbs["models"] = _Verb(models_command.HELP, models_command.run)
+    verbs["serve"] = _Verb(serve_command.HELP, serve_command.run)
     verbs["methods"] = _Verb(methods_command.HELP, methods_command.run)
     return verbs
 

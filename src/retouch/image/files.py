@@ -30,15 +30,16 @@ import struct
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from retouch.image.errors import OptionError, PictureError, PictureWarning, RetouchError, unknown
 from retouch.image.exif import MalformedError, clean, clean_xmp, resized
 from retouch.image.image import Image, Metadata
-from retouch.image.raster import Info
+from retouch.image.raster import Canvas, Info
+
+if TYPE_CHECKING:
+    import PIL.Image
+    from torch import Tensor
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
@@ -46,11 +47,13 @@ __all__ = [
     "WRITABLE",
     "Info",
     "PictureWarning",
+    "Preview",
     "check_writable",
     "format_of",
     "identify",
     "open_image",
     "open_mask",
+    "open_preview",
     "save",
 ]
 
@@ -76,7 +79,18 @@ class _Source(Protocol):
 
     info: Info
 
-    def read(self, notes: list[str]) -> Image: ...
+    def read(self, notes: list[str], side: int | None = None) -> tuple[Canvas, Metadata]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Preview:
+    """A small upright picture, what its file says, its full size, upright too, and its ICC profile."""
+
+    picture: PIL.Image.Image
+    info: Info
+    width: int
+    height: int
+    icc: bytes | None
 
 
 def open_image(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image:
@@ -95,9 +109,28 @@ def open_image(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Ima
         source = _source(file, max_pixels)
         if source.info.frames > 1:
             raise PictureError(f"holds {source.info.frames} frames; a picture has one, so extract them first")
-        image = source.read(notes)
+        canvas, metadata = source.read(notes)
+        image = canvas.image(metadata)
+        del canvas
     _issue(path, notes)
     return image
+
+
+def open_preview(path: str | Path, side: int, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Preview:
+    """The picture as ``open_image`` would give it, for a screen: 8 bits, upright, its longer side at most ``side``.
+
+    Needs no torch, and of a large JPEG decodes no more detail than that. Raises as ``open_image``, warns of nothing.
+    """
+    with _refusals(path), _opened(path) as file:
+        source = _source(file, max_pixels)
+        info = source.info
+        if info.frames > 1:
+            raise PictureError(f"holds {info.frames} frames; a picture has one, so extract them first")
+        canvas, metadata = source.read([], side)
+        width, height = (info.height, info.width) if canvas.turned else (info.width, info.height)
+        picture = canvas.picture()
+    picture.thumbnail((side, side), reducing_gap=2.0)
+    return Preview(picture, info, width, height, metadata.icc)
 
 
 def open_mask(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Tensor:
@@ -107,6 +140,8 @@ def open_mask(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Tens
     into the alpha and the mask is 1 where it is opaque, whatever the colour. Otherwise it is 1 where the BT.601 luma is
     at least 0.5. Raises and warns as ``open_image``.
     """
+    import torch
+
     image = open_image(path, max_pixels=max_pixels)
     if image.alpha is not None:
         opaque = image.alpha >= 0.5

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from retouch.image.errors import PictureError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
 _STRIP_ROWS = 128
 _TOLERANCE = 1e-4  # rounding of a resize or a colour conversion; more than this is a bug of the caller
@@ -100,6 +99,8 @@ class Image:
         ``pixels``: ``(C, H, W)`` or ``(1, C, H, W)``. Of the same size as before, the alpha is kept; where the size
         changes, pass the resized ``alpha`` (``ValueError`` otherwise, if there is one).
         """
+        import torch
+
         pixels = pixels.detach()
         if pixels.ndim == 4:
             pixels = pixels.squeeze(0)
@@ -115,6 +116,8 @@ class Image:
         uint8 is divided by 255 and uint16 by 65535; floating point is taken as it is and must lie in [0, 1].
         The bit depth is noted in the metadata. Raises ``ValueError`` for another type or shape.
         """
+        import torch
+
         array = np.asarray(array)
         if array.ndim == 2:
             array = array[:, :, None]
@@ -166,6 +169,8 @@ class Image:
 
 
 def _check(tensor: Tensor, name: str, channels: tuple[int, ...]) -> None:
+    import torch  # when a picture is made, not when a header is read
+
     if tensor.dtype != torch.float32 or tensor.ndim != 3 or tensor.shape[0] not in channels:
         allowed = " or ".join(map(str, channels))
         raise ValueError(f"{name}: float32 ({allowed}, H, W), not {tensor.dtype} {tuple(tensor.shape)}")

@@ -68,8 +68,12 @@ class PillowFile:
             depths.append(8 if not flags & 0x40 else 12 if flags & 0x20 else 10)
         return max(depths)
 
-    def read(self, notes: list[str]) -> Image:
-        """Decode. What could not be kept is named in ``notes``."""
+    def read(self, notes: list[str], side: int | None = None) -> tuple[Canvas, Metadata]:
+        """Decode. What could not be kept is named in ``notes``.
+
+        With a ``side``, a JPEG may come out a half, a quarter or an eighth as large, its longer side still at least
+        that: the decoder leaves out the detail (a scaled inverse DCT), in a fraction of the time.
+        """
         info = self._picture.info
         if info.get("mp"):
             notes.append("the further pictures in it (a preview, a depth or gain map) are dropped")
@@ -84,13 +88,16 @@ class PillowFile:
             exif,
             xmp,
             _resolution(info.get("dpi")),
-            _jpeg_settings(self._picture) if self._kind == "JPEG" else None,
+            _jpeg_settings(self._picture, turned=orientation >= 5) if self._kind == "JPEG" else None,
         )
         if self._kind in ("WEBP", "AVIF"):
-            return self._read_array(metadata, orientation)
-        return self._read_pillow(metadata, orientation, notes)
+            return self._read_array(orientation), metadata
+        if self._kind == "JPEG" and side is not None:
+            share = min(1.0, side / max(self.info.width, self.info.height))
+            self._picture.draft(None, (math.ceil(share * self.info.width), math.ceil(share * self.info.height)))
+        return self._read_pillow(orientation, notes), metadata
 
-    def _read_array(self, metadata: Metadata, orientation: int) -> Image:
+    def _read_array(self, orientation: int) -> Canvas:
         import imagecodecs
 
         self._file.seek(0)
@@ -106,9 +113,9 @@ class PillowFile:
         rows = strip_rows(width)
         for top in range(0, height, rows):
             canvas.put(top, [p[top : top + rows] for p in planes], peak)
-        return canvas.image(metadata)
+        return canvas
 
-    def _read_pillow(self, metadata: Metadata, orientation: int, notes: list[str]) -> Image:
+    def _read_pillow(self, orientation: int, notes: list[str]) -> Canvas:
         picture = self._picture
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -133,7 +140,7 @@ class PillowFile:
             if strip.mode != target:
                 strip = strip.convert(target)
             canvas.put(top, planes_of(np.asarray(strip)), 255.0)
-        return canvas.image(metadata)
+        return canvas
 
 
 def _bytes(value: Any) -> bytes | None:
@@ -150,10 +157,13 @@ def _resolution(value: Any) -> tuple[float, float] | None:
     return (across, down) if 0 < across < math.inf and 0 < down < math.inf else None
 
 
-def _jpeg_settings(picture: Any) -> JpegSettings:
+def _jpeg_settings(picture: Any, *, turned: bool) -> JpegSettings:
+    """The settings; of a picture that is ``turned`` upright the tables are turned with it, rows for columns."""
     from PIL.JpegImagePlugin import get_sampling
 
     tables = {slot: tuple(table) for slot, table in picture.quantization.items()}
+    if turned:
+        tables = {slot: tuple(table[i % 8 * 8 + i // 8] for i in range(64)) for slot, table in tables.items()}
     return JpegSettings(tables, int(get_sampling(picture)), bool(picture.info.get("progressive")))
 
 

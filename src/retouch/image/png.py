@@ -108,8 +108,8 @@ class PngFile:
                 found.append(self._bytes(offset, size))
         return found
 
-    def read(self, notes: list[str]) -> Image:
-        """Decode. What could not be kept is named in ``notes``."""
+    def read(self, notes: list[str], side: int | None = None) -> tuple[Canvas, Metadata]:
+        """Decode; all of it, whatever the ``side`` asked for. What could not be kept is named in ``notes``."""
         import imagecodecs
 
         exif, xmp, orientation = settle(*self._exif_xmp(notes), notes)
@@ -129,7 +129,7 @@ class PngFile:
         rows = strip_rows(self._width)
         for top in range(0, self._height, rows):
             canvas.put(top, [p[top : top + rows] for p in planes], 65535.0 if array.dtype.itemsize == 2 else 255.0)
-        return canvas.image(metadata)
+        return canvas, metadata
 
     def _profile(self, notes: list[str]) -> bytes | None:
         for payload in self._payloads(b"iCCP", notes):

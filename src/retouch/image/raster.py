@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from retouch.image.errors import PictureError
 from retouch.image.image import Image, Metadata
@@ -61,6 +60,7 @@ class Canvas:
     """
 
     def __init__(self, height: int, width: int, channels: int, *, alpha: bool, orientation: int = 1) -> None:
+        self.turned = orientation >= 5
         size = (width, height) if orientation >= 5 else (height, width)
         self._pixels = np.empty((channels, *size), dtype=np.float32)
         self._alpha = np.empty((1, *size), dtype=np.float32) if alpha else None
@@ -88,8 +88,14 @@ class Canvas:
 
     def image(self, metadata: Metadata) -> Image:
         """The finished picture."""
+        import torch
+
         alpha = torch.from_numpy(self._alpha) if self._alpha is not None else None
         return Image(torch.from_numpy(self._pixels), alpha, metadata)
+
+    def picture(self) -> PIL.Image.Image:
+        """The finished picture as 8-bit Pillow image of mode L, RGB or RGBA, as ``to_pillow``."""
+        return _eight_bit(self._pixels, None if self._alpha is None else self._alpha[0], flatten=False)
 
 
 def stored_view(upright: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -152,20 +158,25 @@ def to_pillow(image: Image, *, flatten: bool) -> PIL.Image.Image:
 
     ``flatten``: the alpha is composited over white instead of kept.
     """
+    return _eight_bit(image.pixels.numpy(), None if image.alpha is None else image.alpha[0].numpy(), flatten=flatten)
+
+
+def _eight_bit(pixels: NDArray[Any], alpha: NDArray[Any] | None, *, flatten: bool) -> PIL.Image.Image:
+    """``pixels`` ``(C, H, W)`` and ``alpha`` ``(H, W)`` of 0..1 as a Pillow image."""
     import PIL.Image
 
-    alpha = None if image.alpha is None else image.alpha[0]
-    mode = "RGBA" if alpha is not None and not flatten else "RGB" if image.channels == 3 else "L"
-    picture = PIL.Image.new(mode, (image.width, image.height))
-    rows = strip_rows(image.width)
-    for top in range(0, image.height, rows):
-        block = image.pixels[:, top : top + rows].numpy()
+    channels, height, width = pixels.shape
+    mode = "RGBA" if alpha is not None and not flatten else "RGB" if channels == 3 else "L"
+    picture = PIL.Image.new(mode, (width, height))
+    rows = strip_rows(width)
+    for top in range(0, height, rows):
+        block = pixels[:, top : top + rows]
         if alpha is not None:
-            cover = alpha[top : top + rows].numpy()
+            cover = alpha[top : top + rows]
             if flatten:
                 block = block * cover + (1 - cover)
             else:
-                block = np.concatenate([block] * (3 // image.channels) + [cover[None]])
+                block = np.concatenate([block] * (3 // channels) + [cover[None]])
         values = np.rint(np.clip(block, 0, 1) * np.float32(255)).astype(np.uint8)
         strip = values[0] if mode == "L" else np.ascontiguousarray(values.transpose(1, 2, 0))
         picture.paste(PIL.Image.fromarray(strip), (0, top))

@@ -67,8 +67,8 @@ class TiffFile:
             mode = {"grey": "grey+alpha", "RGB": "RGBA"}[mode]
         self.info = Info("TIFF", page.imagewidth, page.imagelength, max(1, whole), depth, mode)
 
-    def read(self, notes: list[str]) -> Image:
-        """Decode. What could not be kept is named in ``notes``."""
+    def read(self, notes: list[str], side: int | None = None) -> tuple[Canvas, Metadata]:
+        """Decode; all of it, whatever the ``side`` asked for. What could not be kept is named in ``notes``."""
         colours = self._admit_kind()
         page = self._page
         exif, xmp, orientation = exif_blocks.settle(self._exif(notes), _opaque(page, 700), notes)
@@ -103,7 +103,7 @@ class TiffFile:
             strip = [plane[top : top + rows] for plane in planes[:colours]]
             cover = alpha[top : top + rows] if alpha is not None else None
             self._put(canvas, top, strip, cover, premultiplied, converter)
-        return canvas.image(metadata)
+        return canvas, metadata
 
     def _check_segments(self) -> None:
         """Raise ``ValueError`` unless the structural tags and every strip or tile lie in the file.
