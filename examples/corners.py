@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("digits", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--folder", type=Path, default=Path("runs/corners"), help="where the weights are kept")
-    parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--steps", type=int, default=1500)
     arguments = parser.parse_args()
     learned, test = read(arguments.digits, "train"), read(arguments.digits, "t10k")[:1000]
     networks = {}

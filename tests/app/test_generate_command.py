@@ -16,6 +16,7 @@ from retouch.models.card import Card, Measured
 from retouch.models.header import read_card
 from retouch.models.load import rewrite_card, save_weights
 from retouch.networks.build import build
+from retouch.tasks.generate import fitted
 from retouch.training.recipe import read_recipe
 
 
@@ -45,6 +46,28 @@ def digits(tmp_path: Path) -> Path:
     head = bytes([0, 0, 8, 3]) + b"".join(size.to_bytes(4, "big") for size in pixels.shape)
     path.write_bytes(gzip.compress(head + pixels.tobytes()))
     return path
+
+
+def test_pictures_above_what_the_network_makes_of_them(tiny: str, tmp_path: Path) -> None:
+    folder = tmp_path / "given"
+    folder.mkdir()
+    for number in range(3):
+        retouch.Image(torch.rand(3, 30, 40, generator=torch.Generator().manual_seed(number))).save(
+            folder / f"{number}.png"
+        )
+    path = tmp_path / "sheet.png"
+    words = ["generate", tiny, "-o", str(path), "--pictures", str(folder), "--columns", "2", "--enlarge", "1"]
+    assert main(words) == 0
+    sheet = retouch.open(path)
+    assert (sheet.width, sheet.height) == (2 * 28 + 2, 4 * 28 + 6)
+    pictures = [retouch.open(file) for file in sorted(folder.iterdir())]
+    rows = [sheet.pixels[:, 30 * row : 30 * row + 28] for row in range(4)]
+    assert torch.allclose(rows[0][..., :28], fitted(pictures, (1, 28, 28))[0], atol=1 / 254)
+    assert torch.allclose(rows[1][..., 30:], retouch.generate(tiny, pictures=pictures)[1].pixels, atol=1 / 254)
+    assert torch.allclose(rows[2][..., :28], fitted(pictures, (1, 28, 28))[2], atol=1 / 254)
+    assert main(["generate", tiny, "-o", f"{tmp_path}/each/", "--pictures", str(folder / "0.png")]) == 0
+    assert main(["generate", tiny, "-o", str(path), "--pictures", str(folder), "--manifold"]) == 2
+    assert main(["generate", tiny, "-o", str(path), "--pictures", str(tmp_path / "none.png")]) in (1, 2)
 
 
 def test_a_sheet(tiny: str, tmp_path: Path) -> None:

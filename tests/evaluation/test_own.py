@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from retouch.evaluation import own
 from retouch.evaluation.options import EvaluateOptions
 from retouch.evaluation.own import dataset_name, evaluate_own, is_for
 from retouch.image.errors import OptionError, RetouchError
+from retouch.image.image import Image
+from retouch.image.resize import resize
 from retouch.metrics import psnr
 from retouch.models.card import Card
 from retouch.models.load import save_weights
@@ -41,7 +44,7 @@ def saved(folder: Path, name: str, **more: Any) -> str:
         "summary": "x", "sigma": recipe.card.sigma, "recipe": recipe.table(),
     }  # fmt: skip
     path = folder / f"{name}.safetensors"
-    network = build(recipe.network.name, recipe.network.arguments)
+    network = build(recipe.network.name, more.get("arguments", recipe.network.arguments))
     save_weights(path, network.state_dict(), Card(**values | more))
     return str(path)
 
@@ -61,6 +64,32 @@ def test_mended_digits(digits: Path, tmp_path: Path) -> None:
     assert 5 < report.values["input_psnr"] < 12
 
 
+def test_drawings_of_small_pictures(tmp_path: Path) -> None:
+    arguments = {
+        "scale": 4, "size": 32, "levels": 4, "width": 4, "blocks": 1, "prior_width": 4, "layers": 1, "kernel": 3,
+        "first": 3, "head": 8,
+    }  # fmt: skip
+    values = ", ".join(f"{name} = {value}" for name, value in arguments.items())
+    recipe = read_recipe("pixel-recursive-faces", [f"network.arguments={{ {values} }}", "data.shrink=[1.0]"])
+    name = saved(tmp_path, "pixel-recursive-faces", arguments=arguments, recipe=recipe.table())
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    generator = torch.Generator().manual_seed(0)
+    for number in range(3):
+        x = resize(torch.rand(1, 3, 4, 4, generator=generator), (32, 32)).clamp(0, 1)
+        Image(x[0]).save(folder / f"{number}.png")
+    assert is_for(name, folder)
+    report = evaluate_own(name, folder, EvaluateOptions())
+    assert set(report.values) == {"nats", "bits", "psnr", "ssim", "input_psnr", "input_ssim"}
+    # fresh weights hold four levels for alike: two bits a value, and what they draw has nothing of the picture
+    assert report.values["bits"] == pytest.approx(2, abs=0.3)
+    assert report.values["nats"] == pytest.approx(report.values["bits"] * math.log(2) * 3 * 32**2, rel=1e-5)
+    assert report.values["psnr"] < 12 < 20 < report.values["input_psnr"]
+    other = evaluate_own(name, folder, EvaluateOptions(seed=1))
+    assert other.values["nats"] == report.values["nats"]
+    assert other.values["psnr"] != report.values["psnr"]
+
+
 class _Features(nn.Module):
     """Sees the brightness."""
 
@@ -78,6 +107,24 @@ def test_the_distance_of_samples(digits: Path, tmp_path: Path, monkeypatch: pyte
     assert gan.measured().frechet == pytest.approx(gan.values["frechet"], abs=1e-4)
     vae = evaluate_own(saved(tmp_path, "vae-digits-784"), digits, EvaluateOptions())
     assert set(vae.values) == {"nats", "reconstruction", "divergence", "frechet"}
+
+
+def test_digits_are_as_black_and_white_as_the_samples(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+
+    class Keeps(_Features):
+        def forward(self, x: Tensor, layers: list[str]) -> dict[str, Tensor]:
+            seen.append(x)
+            return super().forward(x, layers)
+
+    monkeypatch.setattr(own, "feature_path", lambda name: tmp_path)
+    monkeypatch.setattr(own, "load_features", lambda name: Keeps())
+    report = evaluate_own(saved(tmp_path, "pixelcnn-digits"), digits, EvaluateOptions())
+    assert set(report.values) == {"nats", "bits", "frechet"}
+    assert len(seen) == 2
+    assert all(set(x.unique().tolist()) == {0.0, 1.0} for x in seen)
 
 
 def test_a_game_without_features_has_no_numbers(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ def no_features() -> nn.Module:
     raise AssertionError("the feature network was made for nothing")
 
 
-@pytest.mark.parametrize("name", ["l1", "l2", "charbonnier", "total-variation"])
+@pytest.mark.parametrize("name", ["l1", "l2", "charbonnier", "cross-entropy", "total-variation"])
 def test_no_feature_network_is_made_for_nothing(name: str) -> None:
     x = torch.rand(1, 3, 4, 4)
     loss = build_loss(name, features=no_features)

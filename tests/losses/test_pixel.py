@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from retouch.losses.pixel import L1, L2, Charbonnier, difference, full
+from retouch.losses.pixel import L1, L2, Charbonnier, CrossEntropy, difference, full
 
 PREDICTION = torch.tensor([[0.0, 0.5], [1.0, 0.25]])
 TARGET = torch.tensor([[0.5, 0.5], [0.0, 0.0]])  # differences -.5, 0, 1, .25
@@ -43,7 +43,7 @@ def test_order_of_the_losses(values: list[tuple[float, float]]) -> None:
     assert float(L1()(a, a)) == float(L2()(a, a)) == 0
 
 
-@pytest.mark.parametrize("loss", [L1(), L2(), Charbonnier()])
+@pytest.mark.parametrize("loss", [L1(), L2(), Charbonnier(), CrossEntropy()])
 def test_gradient_is_finite_even_where_nothing_differs(loss: nn.Module) -> None:
     prediction = torch.rand(1, 3, 4, 4, requires_grad=True)
     loss(prediction, prediction.detach().clone()).backward()
@@ -74,7 +74,7 @@ def test_precision_is_never_lowered() -> None:
     assert full(torch.zeros(1, dtype=torch.float16)).dtype == torch.float32
 
 
-@pytest.mark.parametrize("loss", [L1(), L2(), Charbonnier()])
+@pytest.mark.parametrize("loss", [L1(), L2(), Charbonnier(), CrossEntropy()])
 def test_other_shapes_are_not_broadcast(loss: nn.Module) -> None:
     with pytest.raises(ValueError, match=r"\(1, 3, 4, 4\), but target \(1, 1, 4, 4\)"):
         loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 4, 4))
@@ -88,3 +88,34 @@ def test_difference_has_a_sign() -> None:
 def test_eps_is_above_zero(eps: float) -> None:
     with pytest.raises(ValueError, match="eps"):
         Charbonnier(eps)
+
+
+def test_cross_entropy_by_hand() -> None:
+    p, t = torch.tensor([0.25, 0.5, 0.9]), torch.tensor([0.0, 0.5, 1.0])
+    expected = -(math.log(0.75) + math.log(0.5) + math.log(0.9)) / 3
+    assert float(CrossEntropy(1e-6)(p, t)) == pytest.approx(expected, rel=1e-4)
+    # where the network is sure and wrong: log of the edge
+    assert float(CrossEntropy(1e-3)(torch.zeros(1), torch.ones(1))) == pytest.approx(-math.log(1e-3), rel=1e-5)
+
+
+def test_cross_entropy_is_least_at_the_target_and_lets_nothing_go() -> None:
+    loss, t = CrossEntropy(), torch.tensor([0.3], dtype=torch.float64)
+    values = [float(loss(torch.tensor([p], dtype=torch.float64), t)) for p in (0.25, 0.3, 0.35)]
+    assert values[1] == min(values)
+    logit = torch.tensor([-9.0], requires_grad=True)
+    for made, strong in ((CrossEntropy(), True), (L2(), False)):
+        (gradient,) = torch.autograd.grad(made(logit.sigmoid(), torch.ones(1)), logit)
+        assert (abs(float(gradient)) > 0.5) is strong
+
+
+def test_cross_entropy_in_half_precision() -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        made = CrossEntropy()(torch.full((1, 1, 8, 8), 0.5).bfloat16(), torch.ones(1, 1, 8, 8))
+    assert made.dtype == torch.float32
+    assert float(made) == pytest.approx(math.log(2), rel=1e-6)
+
+
+@pytest.mark.parametrize("edge", [0.0, 0.5, -1.0, math.nan])
+def test_edge_is_inside(edge: float) -> None:
+    with pytest.raises(ValueError, match="edge"):
+        CrossEntropy(edge)

@@ -11,7 +11,9 @@ from torch import Tensor
 
 import retouch
 from retouch.degradations.levels import Levels
+from retouch.image.errors import RetouchError
 from retouch.image.image import Image
+from retouch.image.resize import resize
 from retouch.metrics import psnr
 from retouch.models import catalogue
 from retouch.models.classifier import Classifier
@@ -25,7 +27,9 @@ FILES = {path.stem: path for path in catalogue.weight_files(catalogue.PACKAGED)}
 CLASSIFIERS = sorted(name for name, path in FILES.items() if "classify" in read_card(path).tasks)
 GENERATORS = sorted(name for name, path in FILES.items() if "generate" in read_card(path).tasks)
 NAMES = sorted(FILES.keys() - set(CLASSIFIERS))
-MAPPING = [name for name in NAMES if name not in GENERATORS]
+DRAWING = sorted(name for name, path in FILES.items() if read_card(path).architecture == "pixel-recursive")
+"""Those that draw one of many pictures, of one size."""
+MAPPING = [name for name in NAMES if name not in GENERATORS + DRAWING]
 """Those that make a picture of a picture."""
 EXACT = 1e-4
 """The largest difference between tiles and the whole where a network sees no farther than its halo: rounding."""
@@ -83,7 +87,7 @@ def test_tiles_give_what_the_whole_gives(name: str, photograph: Tensor) -> None:
     scale, task = _scale(runner), runner.card.tasks[0]
     if task == "colorize":
         pytest.skip("the colours of a picture are made of all of it at once, never in tiles")
-    if task == "translate":
+    if task in ("translate", "stylize"):
         pytest.skip("its normalisation is by the whole picture, which it sees at the size at which it learned")
     local = runner.card.architecture != "unet"  # fastai's looks nearly everywhere, through its strides
     tile = max(100 if local else 256, 2 * runner.overlap(scale) + 64)
@@ -100,6 +104,19 @@ def test_tiles_give_what_the_whole_gives(name: str, photograph: Tensor) -> None:
     else:
         assert psnr(made, whole) > 45
         assert difference < 0.1
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_drawings_are_of_the_given_pixels_and_differ(name: str, photograph: Tensor) -> None:
+    face = Image(resize(photograph[None, :, 70:166, 176:272], (8, 8))[0].clamp(0, 1))
+    made = [retouch.upscale(face, scale=4, model=name, seed=seed).pixels for seed in (0, 1, 0)]
+    assert made[0].shape == (3, 32, 32)
+    assert torch.equal(made[0], made[2])
+    assert psnr(made[0], made[1]) < 30
+    for drawn in made[:2]:  # 10.3 dB is what grey has
+        assert psnr(resize(drawn[None], (8, 8))[0].clamp(0, 1), face.pixels) > 16
+    with pytest.raises(RetouchError, match="8"):
+        retouch.upscale(Image(photograph[:, :20, :20].contiguous()), scale=4, model=name)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -18,8 +18,9 @@ from retouch.models.card import Card
 from retouch.models.load import Model, save_weights
 from retouch.networks.build import build
 from retouch.networks.latent import LatentNetwork
+from retouch.networks.vae import VariationalAutoencoder
 from retouch.solvers.steps import Step
-from retouch.tasks.generate import GenerateOptions, sheet_of
+from retouch.tasks.generate import GenerateOptions, fitted, sheet_of
 
 CARD = Card(
     name="tiny", family="vae", architecture="vae", arguments={}, tasks=("generate",), colour="grey", summary="tiny"
@@ -156,3 +157,57 @@ def test_refused(call: Callable[[Path], Any], words: str, tiny: Path) -> None:
 def test_how_many_and_side_by_side(values: dict[str, Any], columns: int, total: int) -> None:
     options = GenerateOptions(**values)
     assert (options.columns, options.total) == (columns, total)
+
+
+def drawn(count: int, channels: int = 1, height: int = 6, width: int = 6) -> list[retouch.Image]:
+    generator = torch.Generator().manual_seed(3)
+    return [retouch.Image(torch.rand(channels, height, width, generator=generator)) for _ in range(count)]
+
+
+def test_pictures_come_back_as_the_network_would_make_them(tiny: Path, tmp_path: Path) -> None:
+    given = drawn(20)
+    network = network_of(tiny)
+    assert isinstance(network, VariationalAutoencoder)
+    expected = network.decode(network.encode(pixels(given))[0])
+    made = retouch.generate(tiny, pictures=given)
+    assert torch.allclose(pixels(made), expected, atol=1e-6)
+    given[0].save(tmp_path / "given.png")
+    assert torch.allclose(pixels(retouch.generate(tiny, pictures=[tmp_path / "given.png"])), expected[:1], atol=0.02)
+
+
+def test_ways_and_squares_between_pictures(tiny: Path) -> None:
+    given = drawn(4)
+    ends = pixels(retouch.generate(tiny, pictures=given))
+    ways = pixels(retouch.generate(tiny, pictures=given, interpolate=5))
+    assert len(ways) == 15
+    assert torch.allclose(ways[::5], ends[:3], atol=1e-5)
+    assert torch.allclose(ways[4::5], ends[1:], atol=1e-5)
+    square = pixels(retouch.generate(tiny, pictures=given, manifold=True, count=9)).view(3, 3, 1, 6, 6)
+    assert torch.allclose(torch.stack([square[0, 0], square[0, -1], square[-1, 0], square[-1, -1]]), ends, atol=1e-5)
+
+
+def test_a_picture_of_another_size_is_seen_by_its_middle() -> None:
+    wide = torch.zeros(3, 12, 40)
+    wide[:, :, 14:26] = torch.tensor([0.2, 0.4, 0.6])[:, None, None]
+    seen = fitted([retouch.Image(wide)], (1, 6, 6))
+    assert torch.allclose(seen, torch.full((1, 1, 6, 6), 0.299 * 0.2 + 0.587 * 0.4 + 0.114 * 0.6), atol=1e-6)
+    small = torch.rand(1, 3, 3, generator=torch.Generator().manual_seed(0))
+    assert fitted([retouch.Image(small)], (3, 6, 6)).shape == (1, 3, 6, 6)
+    tall = torch.arange(8.0)[None, :, None].expand(1, 8, 2) / 8
+    assert torch.allclose(fitted([retouch.Image(tall)], (1, 4, 1))[0, 0, :, 0], torch.tensor([1, 5, 9, 13]) / 16)
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "words"),
+    [(3, {"manifold": True}, "between four pictures, not 3"), (1, {"interpolate": 4}, "give two or more")],
+)
+def test_too_few_pictures(tiny: Path, count: int, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        retouch.generate(tiny, pictures=drawn(count), **options)
+
+
+def test_networks_without_an_encoder_take_no_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for network in (_Noise(), build("dcgan", {"side": 8, "channels": 1, "width": 2, "depth": 1, "latent": 3})):
+        monkeypatch.setattr(catalogue, "load", lambda name, made=network: Model(CARD, made, tmp_path))
+        with pytest.raises(OptionError, match="has no encoder"):
+            retouch.generate("noise", pictures=drawn(2))

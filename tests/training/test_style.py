@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,9 @@ from retouch.training.recipe import TrainingRecipe, read_recipe, recipe_names
 from retouch.training.trainer import Trainer
 
 STYLES = [name for name in recipe_names() if name == "style" or name.startswith("style-")]
+STAGES = [(name, index) for name in STYLES for index in range(len(read_recipe(name).stages()))]
 SMALL = ["data.crop=32", "network.arguments.width=4", "network.arguments.blocks=1", "run.batch=2", "run.precision=fp32",
-         "objective.arguments.side=32", "run.steps=4"]  # fmt: skip
+         "objective.arguments.side=32"]  # fmt: skip
 
 
 def _features(name: str) -> nn.Module:
@@ -57,8 +59,8 @@ def painting(tmp_path: Path) -> Path:
 
 
 def _style_recipe(name: str = "style", *changes: str) -> TrainingRecipe:
-    cleared = [] if name == "style" else ["objective.arguments.sha256="]
-    return read_recipe(name, [*SMALL, *cleared, *changes])
+    own = ["run.steps=4"] if name == "style" else ["objective.arguments.sha256="]
+    return read_recipe(name, [*SMALL, *own, *changes])
 
 
 def test_numbers_are_the_papers() -> None:
@@ -71,9 +73,12 @@ def test_numbers_are_the_papers() -> None:
     assert arguments["layers"] == ["relu1_2", "relu2_2", "relu3_3", "relu4_3"]
 
 
-@pytest.mark.parametrize("name", STYLES)
-def test_loss_falls(name: str, photographs: Path, painting: Path) -> None:
-    recipe, about = painted(_style_recipe(name, "run.steps=50", "optimizer.rate=5e-3"), painting)
+@pytest.mark.parametrize(("name", "index"), STAGES)
+def test_loss_falls(name: str, index: int, photographs: Path, painting: Path) -> None:
+    """Of each stage, from fresh weights."""
+    steps = [f"stage.{index}.run.steps=50" if read_recipe(name).stage else "run.steps=50", "optimizer.rate=5e-3"]
+    stage = _style_recipe(name, *steps).stages()[index]
+    recipe, about = painted(replace(stage, network=replace(stage.network, start=None)), painting)
     pictures = load_pictures(find_pictures([photographs]), None, on_skip=lambda reason: None)
     made = Trainer(recipe, Samples(pictures, recipe), features=_features, painting=about)
     found = [float(made.run_step()["loss"]) for _ in range(50)]
@@ -179,7 +184,7 @@ def test_a_run_writes_a_weight_that_needs_no_painting(
     photographs: Path, painting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ["train", "style", "--style", str(painting), "--images", str(photographs), "--workers", "0"]
-    words += ["--device", "cpu", "--folder", str(tmp_path / "run"), "--quiet", *SMALL]
+    words += ["--device", "cpu", "--folder", str(tmp_path / "run"), "--quiet", *SMALL, "run.steps=4"]
     assert main(words) == 0
     weight = tmp_path / "run" / "style.safetensors"
     card = read_card(weight)

@@ -38,8 +38,10 @@ def encoders(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Tensor]]:
     def weights(name: str) -> dict[str, Tensor]:
         if name not in made:
             torch.manual_seed(1)
-            state = make_encoder(name).state_dict()
-            made[name] = {key: value for key, value in state.items() if value.ndim}
+            whole = name.removesuffix("-classifier")
+            prefix = "" if whole == name else "encoder."
+            state = make_encoder(whole).state_dict()
+            made[name] = {f"{prefix}{key}": value for key, value in state.items() if value.ndim}
         return made[name]
 
     monkeypatch.setattr(features, "feature_weights", weights)
@@ -114,6 +116,12 @@ def test_every_stage_takes_steps(name: str, index: int, pictures: Pictures) -> N
     assert not any(key.startswith(recipe.network.frozen) for key in moved if recipe.network.frozen)
 
 
+def test_colours_begin_with_the_base(encoders: dict[str, dict[str, Tensor]]) -> None:
+    network = make_network(_stage("unet-colorize", 0).network)
+    for key, value in encoders["efficientnet-lite0-classifier"].items():
+        assert torch.equal(network.state_dict()[key], value), key
+
+
 def test_restore_learns(pictures: Pictures) -> None:
     """Sixty steps on noise alone, of a thin one: the loss falls by a third."""
     noise = 'stage.1.data.degradation=[{ step = [{ kind = "gaussian_noise", sigma = 40 }] }]'
@@ -132,5 +140,6 @@ def test_an_encoder_where_there_is_none() -> None:
 
 def test_an_encoder_of_another_kind() -> None:
     recipe = read_recipe("unet-colorize", ["network.encoder=resnet18"])
+    # what the base has is in it before the encoder is asked for
     with pytest.raises(RetouchError, match=r"network.encoder: resnet18: 'stem.0.weight' is missing"):
         make_network(recipe.network)

@@ -164,11 +164,12 @@ def clear_leftovers(folder: Path) -> None:
         return
     for path in folder.glob(".*"):
         match = _LEFTOVER.fullmatch(path.name)
-        if match and not _alive(int(match[1] or match[2])):
+        if match and not is_alive(int(match[1] or match[2])):
             path.unlink(missing_ok=True)
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether there is a process of that number, as far as can be known."""
     if os.name == "nt":  # there, os.kill(pid, 0) would end the process
         return True
     try:

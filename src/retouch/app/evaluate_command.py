@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from retouch.app.arguments import parse
 from retouch.app.evaluate_classes import run_classes, tells_classes
@@ -16,11 +17,39 @@ from retouch.image.errors import OptionError
 if TYPE_CHECKING:
     from retouch.evaluation.protocol import Outcome
     from retouch.image.image import Image
+    from retouch.solvers.steps import Listener
 
 HELP = "measure a method on a data set by the protocol of the papers"
 
 _SHEET_ROWS = 6
 _SHEET_SIDE = 256
+_PROTOCOL_FLAGS = ("crop", "grey", "blind", "lpips")
+
+
+class _Score(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def row(self, width: int) -> str: ...
+
+
+class _Outcome(Protocol):
+    @property
+    def score(self) -> _Score: ...
+
+    @property
+    def result(self) -> Image: ...
+
+
+class _Report(Protocol):
+    @property
+    def images(self) -> Sequence[_Score]: ...
+
+    def write(self, path: Path) -> None: ...
+
+
+ReportT = TypeVar("ReportT", bound=_Report)
+OutcomeT = TypeVar("OutcomeT", bound=_Outcome)
 
 
 def run(words: list[str]) -> int:
@@ -142,28 +171,52 @@ def _check_outputs(outputs: OutputOptions) -> None:
         outputs.save.mkdir(parents=True, exist_ok=True)
 
 
+def _refuse_flags(what: str, given: EvaluateOptions | OutputOptions, flags: Sequence[str]) -> None:
+    for flag in flags:
+        if getattr(given, flag):
+            raise OptionError(f"evaluate {what}: takes no --{flag}")
+
+
+def _each(
+    name: str,
+    outputs: OutputOptions,
+    evaluate: Callable[[Listener], Iterator[tuple[ReportT, OutcomeT]]],
+    most: int = _SHEET_ROWS,
+) -> tuple[ReportT, list[OutcomeT]]:
+    """A line a picture, its file and the report as asked for; the report, and the pictures of the sheet.
+
+    ``evaluate``: gives the report so far and the picture just done, and tells its steps to the listener it gets.
+    ``most``: pictures on a sheet.
+    """
+    from retouch.image.files import save
+
+    shown: list[OutcomeT] = []
+    report = None
+    with Reporter(1, quiet=outputs.quiet) as reporter:
+        reporter.start(f"evaluate {name}")
+        for report, outcome in evaluate(reporter.listener):
+            reporter.say(outcome.score.row(max(len(known.name) for known in report.images)))
+            if outputs.save is not None:
+                save(outcome.result, outputs.save / f"{Path(outcome.score.name).stem}.png")
+            if outputs.sheet is not None and len(shown) < most:
+                shown.append(outcome)
+            if outputs.json is not None:
+                report.write(outputs.json)
+    assert report is not None
+    return report, shown
+
+
 def _run_colorize(name: str, options: EvaluateOptions, outputs: OutputOptions) -> int:
     """A line a picture, then the means."""
-    from retouch.evaluation.colour import ColourOutcome, evaluate_colours
+    from retouch.evaluation.colour import evaluate_colours
     from retouch.image.files import save
     from retouch.image.sheet import sheet
 
     _check("--colorize", options, outputs)
     recorded = _to_record(name, options, outputs.data) if outputs.record else None
-    shown: list[ColourOutcome] = []
-    report = None
-    with Reporter(1, quiet=outputs.quiet) as reporter:
-        reporter.start(f"evaluate {name}")
-        for report, outcome in evaluate_colours(name, outputs.data, options, on_step=reporter.listener):
-            score = outcome.score
-            reporter.say(score.row(max(len(known.name) for known in report.images)))
-            if outputs.save is not None:
-                save(outcome.result, outputs.save / f"{Path(score.name).stem}.png")
-            if outputs.sheet is not None and len(shown) < 2 * _SHEET_ROWS:
-                shown.append(outcome)
-            if outputs.json is not None:
-                report.write(outputs.json)
-    assert report is not None
+    report, shown = _each(
+        name, outputs, lambda heard: evaluate_colours(name, outputs.data, options, on_step=heard), 2 * _SHEET_ROWS
+    )
     if outputs.sheet is not None:
         rows = [[one.grey, one.result, one.original] for one in shown]
         captions = [[f"ab error {s.grey_error:.1f}", f"{s.error:.1f}", ""] for s in (one.score for one in shown)]
@@ -182,28 +235,16 @@ def _run_colorize(name: str, options: EvaluateOptions, outputs: OutputOptions) -
 
 def _run_pairs(name: str, options: EvaluateOptions, outputs: OutputOptions) -> int:
     """A line a picture, then the means."""
-    from retouch.evaluation.translation import TranslationOutcome, evaluate_translation
+    from retouch.evaluation.translation import evaluate_translation
     from retouch.image.files import save
     from retouch.image.sheet import sheet
 
-    for flag in ("crop", "grey", "blind", "lpips"):
-        if getattr(options, flag):
-            raise OptionError(f"evaluate --pairs: takes no --{flag}")
+    _refuse_flags("--pairs", options, _PROTOCOL_FLAGS)
     _check("--pairs", options, outputs)
     recorded = _to_record(name, options, outputs.data) if outputs.record else None
-    shown: list[TranslationOutcome] = []
-    report = None
-    with Reporter(1, quiet=outputs.quiet) as reporter:
-        reporter.start(f"evaluate {name}")
-        for report, outcome in evaluate_translation(name, outputs.data, options, outputs.labels):
-            reporter.say(outcome.score.row(max(len(known.name) for known in report.images)))
-            if outputs.save is not None:
-                save(outcome.result, outputs.save / f"{Path(outcome.score.name).stem}.png")
-            if outputs.sheet is not None and len(shown) < _SHEET_ROWS:
-                shown.append(outcome)
-            if outputs.json is not None:
-                report.write(outputs.json)
-    assert report is not None
+    report, shown = _each(
+        name, outputs, lambda heard: evaluate_translation(name, outputs.data, options, outputs.labels)
+    )
     if outputs.sheet is not None:
         rows = [[one.source, one.result, one.target] for one in shown]
         scores = [one.score for one in shown]
@@ -230,9 +271,8 @@ def _run_own(name: str, options: EvaluateOptions, outputs: OutputOptions) -> int
     from retouch.evaluation.whole import record
 
     _check("of a generator or of digits", options, outputs)
-    for flag in ("crop", "grey", "blind", "lpips", "sheet", "save"):
-        if getattr(options, flag, None) or getattr(outputs, flag, None):
-            raise OptionError(f"evaluate of a generator or of digits: takes no --{flag}")
+    _refuse_flags("of a generator or of digits", options, _PROTOCOL_FLAGS)
+    _refuse_flags("of a generator or of digits", outputs, ("sheet", "save"))
     recorded = _to_record(name, options, outputs.data) if outputs.record else None
     with Reporter(1, quiet=outputs.quiet) as reporter:
         reporter.start(f"evaluate {name}")
@@ -247,28 +287,14 @@ def _run_own(name: str, options: EvaluateOptions, outputs: OutputOptions) -> int
 
 def _run_painted(name: str, options: EvaluateOptions, outputs: OutputOptions, style: Path) -> int:
     """A line a picture, then the means."""
-    from retouch.evaluation.painted import PaintedOutcome, evaluate_painted
+    from retouch.evaluation.painted import evaluate_painted
     from retouch.image.files import save
     from retouch.image.sheet import sheet
 
-    for flag in ("crop", "grey", "blind", "lpips"):
-        if getattr(options, flag):
-            raise OptionError(f"evaluate --style: takes no --{flag}")
+    _refuse_flags("--style", options, _PROTOCOL_FLAGS)
     _check("--style", options, outputs)
     recorded = _to_record(name, options, outputs.data) if outputs.record else None
-    shown: list[PaintedOutcome] = []
-    report = None
-    with Reporter(1, quiet=outputs.quiet) as reporter:
-        reporter.start(f"evaluate {name}")
-        for report, outcome in evaluate_painted(name, outputs.data, style, options):
-            reporter.say(outcome.score.row(max(len(known.name) for known in report.images)))
-            if outputs.save is not None:
-                save(outcome.result, outputs.save / f"{Path(outcome.score.name).stem}.png")
-            if outputs.sheet is not None and len(shown) < _SHEET_ROWS:
-                shown.append(outcome)
-            if outputs.json is not None:
-                report.write(outputs.json)
-    assert report is not None
+    report, shown = _each(name, outputs, lambda heard: evaluate_painted(name, outputs.data, style, options))
     if outputs.sheet is not None:
         captions = [["", f"style {s.style:.3f}, content {s.content:.3f}"] for s in (one.score for one in shown)]
         drawn = sheet(

@@ -23,8 +23,13 @@ HELP = "make pictures of nothing, by a network that learned what digits or faces
 
 @dataclass(frozen=True, kw_only=True)
 class SheetOptions(Options):
-    """How the pictures are written."""
+    """What is given, and how the pictures are written."""
 
+    pictures: tuple[Path, ...] = option(
+        (), "pictures (files or folders) in place of samples: a variational autoencoder gives them back as it would "
+        "make them, below each row of them; with --interpolate it goes from each to the next, with --manifold between "
+        "four", metavar="PICTURE",
+    )  # fmt: skip
     columns: int | None = option(
         None, "pictures side by side on a sheet; by default a square, or a row for each interpolation", minimum=1,
         maximum=10_000, metavar="N",
@@ -54,8 +59,9 @@ def run(words: list[str]) -> int:
     )
     options = GenerateOptions(**values[GenerateOptions])
     sheet = SheetOptions(**values[SheetOptions])
-    from retouch.image.files import check_writable
+    from retouch.image.files import check_writable, open_image
     from retouch.tasks.generate import run as make
+    from retouch.tasks.generate import with_pictures
 
     output = Path(values["output"])
     single = values["output"].endswith(("/", "\\")) or output.is_dir()
@@ -65,6 +71,8 @@ def run(words: list[str]) -> int:
         _make_folder(output)
     else:
         check_writable(output)
+    given = [open_image(path) for path in _files(sheet.pictures)]
+    options = with_pictures(options, len(given))
     with Reporter(1, quiet=sheet.quiet) as reporter, Interrupt(gentle=True).installed() as interrupt:
         reporter.start(f"generate {values['inputs']}")
         interrupt.listening = True
@@ -73,11 +81,11 @@ def run(words: list[str]) -> int:
             reporter.step(step)
             return not interrupt.asked
 
-        images = make(values["inputs"], options, heard)
+        images = make(values["inputs"], options, heard, given)
     if single:
         _write_each(images, output, Path(values["inputs"]).stem, sheet.enlarge or 1)
     else:
-        _write_sheet(images, output, options, sheet)
+        _write_sheet(images, given, output, options, sheet)
     return INTERRUPTED if interrupt.asked else DONE
 
 
@@ -97,8 +105,34 @@ def _write_each(images: list[Image], folder: Path, name: str, enlarge: int) -> N
         save(dataclasses.replace(image, pixels=pixels), folder / f"{name}-{number:0{digits}}.png")
 
 
-def _write_sheet(images: list[Image], output: Path, options: GenerateOptions, sheet: SheetOptions) -> None:
+def _write_sheet(
+    images: list[Image], given: list[Image], output: Path, options: GenerateOptions, sheet: SheetOptions
+) -> None:
     from retouch.image.files import save
-    from retouch.tasks.generate import sheet_of
+    from retouch.tasks.generate import fitted, sheet_of
 
-    save(sheet_of(images, sheet.columns or options.columns, sheet.enlarge), output)
+    columns = sheet.columns or options.columns
+    if given and options.interpolate is None and not options.manifold:
+        first = images[0]
+        shape = (first.channels, first.height, first.width)
+        seen = [dataclasses.replace(first, pixels=pixels) for pixels in fitted(given, shape)]
+        images = _under(seen, images, columns)
+    save(sheet_of(images, columns, sheet.enlarge), output)
+
+
+def _under(above: list[Image], below: list[Image], columns: int) -> list[Image]:
+    """Rows of the one and of the other in turn, the last ones filled up with black."""
+    black = dataclasses.replace(above[0], pixels=above[0].pixels * 0)
+    rows = []
+    for start in range(0, len(below), columns):
+        for part in (above[start : start + columns], below[start : start + columns]):
+            rows += part + [black] * (columns - len(part))
+    return rows
+
+
+def _files(places: tuple[Path, ...]) -> list[Path]:
+    """The picture files that are meant: those named, and those in the folders named."""
+    from retouch.app.plan import find_pictures
+    from retouch.image.files import READABLE
+
+    return find_pictures([str(place) for place in places], READABLE) if places else []

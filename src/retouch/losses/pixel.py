@@ -16,9 +16,13 @@ def difference(prediction: Tensor, target: Tensor) -> Tensor:
 
     Raises ``ValueError`` for different shapes: broadcasting one to the other would be a wrong loss.
     """
+    _check_shapes(prediction, target)
+    return full(prediction) - full(target)
+
+
+def _check_shapes(prediction: Tensor, target: Tensor) -> None:
     if prediction.shape != target.shape:
         raise ValueError(f"prediction is {tuple(prediction.shape)}, but target {tuple(target.shape)}")
-    return full(prediction) - full(target)
 
 
 class L1(nn.Module):
@@ -50,3 +54,24 @@ class Charbonnier(nn.Module):
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         return (difference(prediction, target).square() + self.eps**2).sqrt().mean()
+
+
+class CrossEntropy(nn.Module):
+    """Mean over two tensors of one shape in [0, 1] of ``-t log p - (1 - t) log(1 - p)``, in nats -> scalar.
+
+    For a network that ends in a sigmoid: where it is nearly sure and wrong its gradient stays, while that of L1 and L2
+    vanishes, and so a picture that is mostly black does not turn all black. Its minimum is at ``p = t``, but not zero.
+    ``edge``: ``p`` is kept so far from 0 and 1 (in (0, 0.5), else ``ValueError``).
+    """
+
+    def __init__(self, edge: float = 1e-4) -> None:
+        super().__init__()
+        if not 0 < edge < 0.5:
+            raise ValueError(f"edge is in (0, 0.5), not {edge}")
+        self.edge = edge
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        _check_shapes(prediction, target)
+        p, t = full(prediction), full(target)
+        p = self.edge + (1 - 2 * self.edge) * p  # not cut off: beyond a cut there would be no way back
+        return -(t * p.log() + (1 - t) * (-p).log1p()).mean()

@@ -28,6 +28,8 @@ from retouch.models.device import autocast, fast_bfloat16, pick_device
 from retouch.models.features import Progress, feature_network
 from retouch.solvers.chroma import chroma_of, with_chroma
 from retouch.solvers.colour_match import match_colours, match_luma
+from retouch.solvers.efforts import STYLE as EFFORTS
+from retouch.solvers.efforts import StyleEffort as Effort
 from retouch.solvers.steps import Listener, Loop, Solution, Step
 
 Preserve = Literal["off", "luminance", "histogram"]
@@ -47,41 +49,6 @@ class Style:
     picture: Image
     weight: float = 1.0
     mask: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Effort:
-    """What one level of ``effort`` means.
-
-    ``side``: the longer side of the last size. ``levels``: (share of that side, steps) of each size, coarse to fine.
-    ``rate``: of Adam; it falls to a twentieth over each size. ``start``, ``pooling``: see ``StyleTransfer``.
-    ``faithful``: as published, and in float32.
-    """
-
-    side: int
-    levels: tuple[tuple[float, int], ...]
-    optimizer: Literal["lbfgs", "adam"] = "lbfgs"
-    rate: float = 0.06
-    start: Literal["picture", "noise"] = "picture"
-    pooling: Literal["max", "average"] = "average"
-    faithful: bool = False
-
-    @property
-    def steps(self) -> int:
-        """Of all sizes together."""
-        return sum(steps for _, steps in self.levels)
-
-
-EFFORTS: dict[str, Effort] = {
-    "quick": Effort(256, ((0.5, 80), (1.0, 50))),
-    "normal": Effort(384, ((0.5, 140), (1.0, 100))),
-    "paper": Effort(512, ((1.0, 1000),), start="noise", faithful=True),
-}
-"""The published procedure, and shorter ones from the photograph on, the second size beginning with the first.
-
-After 200 steps on 160 x 160 pixels Adam's loss is 9 % above that of L-BFGS at its best rate, 0.06, and 56 % at 0.01;
-150 steps of L-BFGS over two sizes come to 8 % above it in half the time. Bfloat16 costs L-BFGS nothing: -0.1 %.
-"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,46 +22,11 @@ from retouch.image.errors import OptionError, unknown
 from retouch.image.image import Image
 from retouch.models.device import autocast, fast_bfloat16, pick_device
 from retouch.networks.zs_n2n import ZSN2N
+from retouch.solvers.efforts import ZERO_SHOT as EFFORTS
+from retouch.solvers.efforts import ZeroShotEffort as Effort
 from retouch.solvers.noise_level import check_denoising
 from retouch.solvers.steps import Listener, Loop, Solution
 from retouch.solvers.windows import clip_in_place, map_windows
-
-
-@dataclass(frozen=True)
-class Effort:
-    """What one level of ``effort`` means: network, steps, learning rate and its schedule, training crop, precision.
-
-    ``schedule``: 'step' halves the rate every 1000 steps, 'cosine' warms up for 50 steps and falls to 0.
-    ``crop``: side of the random crop that a step learns from. ``faithful``: as published: a picture that has no more
-    pixels than a crop is used whole, in float32, and the result is one pass. Otherwise crops start at odd places too,
-    so that every pixel meets all its diagonal neighbours, and the result is the mean over the picture turned and
-    mirrored in all 8 ways.
-    """
-
-    width: int
-    steps: int
-    learning_rate: float
-    schedule: Literal["step", "cosine"]
-    crop: int
-    faithful: bool = False
-
-    def rate(self, index: int) -> float:
-        """Learning rate of step ``index``."""
-        if self.schedule == "step":
-            return self.learning_rate * 0.5 ** (index // 1000)
-        return self.learning_rate * min(1.0, (index + 1) / 50) * (1 + math.cos(math.pi * index / self.steps)) / 2
-
-
-EFFORTS: dict[str, Effort] = {
-    "quick": Effort(48, 500, 1e-2, "cosine", 96),
-    "normal": Effort(48, 1000, 1e-2, "cosine", 128),
-    "paper": Effort(48, 2000, 1e-3, "step", 512, faithful=True),
-}
-"""The published settings, and cheaper ones held against them.
-
-On three 256x256 crops of training photographs with sigma 25: paper 28.83 dB (run in bfloat16), normal 28.80 with an
-eighth of the work, quick 28.36 with a thirtieth.
-"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     Source: TypeAlias = Image | str | Path | NDArray[Any] | PIL.Image.Image
 
-Kind = Literal["value", "picture", "mask", "state"]
+Kind = Literal["value", "picture", "mask", "state", "weight", "recipe"]
 """What an option holds: a plain value; a second picture or a mask, which every interface opens before the task sees
-it, so that a task reads no file; or the file that keeps the state of a long run."""
+it, so that a task reads no file; the file that keeps the state of a long run; a weight of the task or a recipe, by its
+name or its file (an interface that takes no files from those who call it offers the names only)."""
 
 
 def option(
@@ -38,10 +39,12 @@ def option(
     unit: str | None = None,
     metavar: str | None = None,
     kind: Kind = "value",
+    names: tuple[str, ...] = (),
 ) -> Any:
     """A dataclass field with its help, inclusive range and unit, from which every interface is made.
 
-    ``metavar``: how its value is called in help texts. ``kind``: see ``Kind``. Without a default it is required.
+    ``metavar``: how its value is called in help texts. ``kind``: see ``Kind``. ``names``: the words that a text may be
+    where its type does not say them; the task refuses others itself. Without a default it is required.
     """
     metadata = {
         "help": help,
@@ -50,6 +53,7 @@ def option(
         "unit": unit,
         "metavar": metavar,
         "kind": kind,
+        "names": names,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -67,6 +71,7 @@ class OptionField:
     unit: str | None = None
     metavar: str | None = None
     kind: Kind = "value"
+    names: tuple[str, ...] = ()
 
     @property
     def required(self) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import retouch.degradations
 from retouch.image.errors import OptionError
 from retouch.tasks.base import Method, Task, TaskOptions, as_image, option
 
@@ -17,13 +19,19 @@ if TYPE_CHECKING:
     from retouch.solvers.steps import Listener
     from retouch.tasks.base import Source
 
+_PACKAGED = tuple(sorted(path.stem for path in (Path(retouch.degradations.__file__).parent / "recipes").glob("*.toml")))
+
 
 @dataclass(frozen=True, kw_only=True)
 class DegradeOptions(TaskOptions):
     """Either a recipe, or single degradations, applied in the order in which a camera and a web site would."""
 
     recipe: str | None = option(
-        None, "a TOML file, or the name of a recipe that comes with Retouch", metavar="NAME|FILE"
+        None,
+        "a TOML file, or the name of a recipe that comes with Retouch",
+        metavar="NAME|FILE",
+        kind="recipe",
+        names=_PACKAGED,
     )
     blur: float | None = option(None, "Gaussian blur of this sigma, in pixels", minimum=0, maximum=64, metavar="S")
     motion: float | None = option(None, "motion blur over so many pixels", minimum=1, maximum=256, metavar="N")
@@ -54,7 +62,7 @@ class DegradeOptions(TaskOptions):
         if self.recipe is None and not direct:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in _DIRECT)
             raise OptionError(f"degrade: nothing to do; give --recipe or one of {flags}")
-        if self.recipe is not None:
+        if self.recipe is not None and self.recipe not in _PACKAGED:
             from retouch.degradations.recipe import Recipe
 
             Recipe.read(self.recipe)  # a wrong recipe is refused before the first picture

@@ -73,9 +73,9 @@ def _zero_shot(image: Image, options: DenoiseOptions, on_step: Listener | None) 
 
 def _zero_shot_seconds(megapixels: float, device: str, options: Any) -> float:
     """Three passes a step, forward and backward, over the crop; then one pass over the whole picture."""
-    from retouch.solvers.zero_shot import EFFORTS
+    from retouch.solvers.efforts import ZERO_SHOT
 
-    effort = EFFORTS[options.effort]
+    effort = ZERO_SHOT[options.effort]
     operations = 2 * 22_275 * (effort.width / 48) ** 2  # of one pass, for a pixel
     speed = operations_per_second(device, faithful=effort.faithful)
     pixels = min(megapixels * 1e6, effort.crop**2)

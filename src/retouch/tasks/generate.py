@@ -75,13 +75,23 @@ class GenerateOptions(Options):
 
 
 def generate(
-    model: str | Path, *, count: int = 64, seed: int = 0, on_step: Listener | None = None, **options: Any
+    model: str | Path,
+    *,
+    count: int = 64,
+    seed: int = 0,
+    pictures: Sequence[Image | str | Path] = (),
+    on_step: Listener | None = None,
+    **options: Any,
 ) -> list[Image]:
     """Pictures that ``model`` makes of nothing.
 
     ``model``: the name or the file of a weight for ``generate``. ``count``: how many; with ``interpolate=N`` the ways
     from one sample to another, N pictures each, one way after the other; with ``manifold=True`` a square with at least
     as many, row by row. Of networks with numbers within, picture n is the same for a seed whatever the count.
+    ``pictures``: in place of samples, pictures or their files, which only a network with an encoder takes (a
+    variational autoencoder): alone they are given back as the network would make them, one for one; with
+    ``interpolate`` the ways go from each to the next, and with ``manifold=True`` four of them are the corners. Each is
+    brought to the network's size, its middle square if that is square.
     ``temperature``: see ``networks.latent.Sampler``. ``on_step`` hears a step for every few pictures, with what there
     is as the preview; returning False ends the work with these. ``options``: the rest of ``GenerateOptions``. Raises
     ``OptionError`` for a weight of another task, and for what it cannot do.
@@ -90,10 +100,16 @@ def generate(
     for name in options:
         if name not in known:
             raise OptionError(unknown("option", name, list(known), "of generate"))
-    return run(model, GenerateOptions(count=count, seed=seed, **options), on_step)
+    from retouch.image.files import open_image
+    from retouch.image.image import Image
+
+    opened = [picture if isinstance(picture, Image) else open_image(picture) for picture in pictures]
+    return run(model, GenerateOptions(count=count, seed=seed, **options), on_step, opened)
 
 
-def run(model: str | Path, options: GenerateOptions, on_step: Listener | None = None) -> list[Image]:
+def run(
+    model: str | Path, options: GenerateOptions, on_step: Listener | None = None, pictures: Sequence[Image] = ()
+) -> list[Image]:
     """``generate`` with its options as one object."""
     import torch
 
@@ -103,13 +119,14 @@ def run(model: str | Path, options: GenerateOptions, on_step: Listener | None = 
     from retouch.solvers.steps import Step
 
     weight = catalogue.load(model)
+    options = with_pictures(options, len(pictures))
     made: list[Tensor] = []
     total, began = options.total, time.monotonic()
     shown = began
     metadata = Metadata(format="PNG", bit_depth=8, xmp=_note(weight, options) if options.note else None)
     with torch.no_grad():
-        for pictures in _portions(weight, options):
-            made += pictures.float().cpu().clamp(0, 1).unbind()
+        for portion in _portions(weight, options, pictures):
+            made += portion.float().cpu().clamp(0, 1).unbind()
             if on_step is None:
                 continue
             now, preview = time.monotonic(), None
@@ -119,6 +136,44 @@ def run(model: str | Path, options: GenerateOptions, on_step: Listener | None = 
             if on_step(Step(len(made), total, left, preview=preview)) is False:
                 break
     return [Image(pixels.contiguous(), metadata=metadata) for pixels in made]
+
+
+def with_pictures(options: GenerateOptions, given: int) -> GenerateOptions:
+    """The options with the count that so many given pictures lead to; ``OptionError`` for too few or too many."""
+    if not given:
+        return options
+    if options.manifold:
+        if given != 4:
+            raise OptionError(f"generate: --manifold goes between four pictures, not {given}")
+        return options
+    if options.interpolate is None:
+        return dataclasses.replace(options, count=given)
+    if given < 2:
+        raise OptionError("generate: --interpolate goes from one picture to another: give two or more")
+    return dataclasses.replace(options, count=given - 1)
+
+
+def fitted(pictures: Sequence[Image], shape: tuple[int, int, int]) -> Tensor:
+    """Pictures as a network of ``shape`` (C, H, W) sees them, ``(B, C, H, W)``: without alpha, the largest part in the
+    middle of its proportions, by area mean where larger and bicubic where smaller."""
+    import torch
+
+    from retouch.image.color import grey
+    from retouch.image.resize import area, resize
+
+    channels, height, width = shape
+    made = []
+    for picture in pictures:
+        x = picture.pixels[None]
+        if x.shape[1] != channels:
+            x = x.expand(-1, 3, -1, -1) if channels == 3 else grey(x)
+        high, wide = x.shape[-2:]
+        scale = min(high / height, wide / width)
+        part_high, part_wide = max(1, round(height * scale)), max(1, round(width * scale))
+        top, left = (high - part_high) // 2, (wide - part_wide) // 2
+        x = x[..., top : top + part_high, left : left + part_wide]
+        made.append((area if scale >= 1 else resize)(x, (height, width)).clamp(0, 1))
+    return torch.cat(made)
 
 
 def sheet_of(images: Sequence[Image], columns: int, enlarge: int | None = None) -> Image:
@@ -131,7 +186,7 @@ def sheet_of(images: Sequence[Image], columns: int, enlarge: int | None = None) 
     return dataclasses.replace(drawn, metadata=images[0].metadata)
 
 
-def _portions(weight: Model, options: GenerateOptions) -> Iterator[Tensor]:
+def _portions(weight: Model, options: GenerateOptions, pictures: Sequence[Image]) -> Iterator[Tensor]:
     """The pictures, ``(B, C, H, W)`` at a time."""
     import copy
 
@@ -146,9 +201,12 @@ def _portions(weight: Model, options: GenerateOptions) -> Iterator[Tensor]:
     if device.type != "cpu":
         network = copy.deepcopy(network).to(device)  # the catalogue's own stays where it is
     if isinstance(network, LatentNetwork):
-        for numbers in _numbers(network, options).split(_PORTION):
+        given = _encoded(network, card.name, pictures) if pictures else None
+        for numbers in _numbers(network, options, given).split(_PORTION):
             yield network.decode(numbers)
         return
+    if pictures:
+        raise OptionError(f"{card.name}: has no encoder, and so takes no pictures")
     if options.manifold or options.interpolate is not None:
         raise OptionError(f"{card.name}: has no numbers within between which there is anything to see")
     assert isinstance(network, Sampler)
@@ -157,8 +215,18 @@ def _portions(weight: Model, options: GenerateOptions) -> Iterator[Tensor]:
         yield network.sample(min(_PORTION, options.count - start), generator, options.temperature)
 
 
-def _numbers(network: LatentNetwork, options: GenerateOptions) -> Tensor:
-    """The numbers of all pictures, ``(total, latent)``."""
+def _encoded(network: LatentNetwork, name: str, pictures: Sequence[Image]) -> Tensor:
+    """The likeliest numbers of each picture, ``(B, latent)``; ``OptionError`` for a network that cannot tell them."""
+    from retouch.networks.vae import VariationalAutoencoder
+
+    if not isinstance(network, VariationalAutoencoder):
+        raise OptionError(f"{name}: has no encoder, and so takes no pictures")
+    x = fitted(pictures, network.shape).to(next(network.parameters()).device)
+    return network.encode(x)[0]
+
+
+def _numbers(network: LatentNetwork, options: GenerateOptions, given: Tensor | None) -> Tensor:
+    """The numbers of all pictures, ``(total, latent)``; ``given``: of pictures that stand in place of samples."""
     import torch
 
     from retouch.networks.latent import between
@@ -166,6 +234,8 @@ def _numbers(network: LatentNetwork, options: GenerateOptions) -> Tensor:
 
     def drawn(first: int, last: int) -> Tensor:
         """Sample n has a generator of its own: more pictures are the same ones and others."""
+        if given is not None:
+            return given[first:last]
         places = range(first, last)
         return torch.cat([network.draw(1, generator_of(options.seed, n), options.temperature) for n in places])
 
@@ -178,7 +248,7 @@ def _numbers(network: LatentNetwork, options: GenerateOptions) -> Tensor:
         return between(first, last, share.repeat(options.count))
     if not options.manifold:
         return drawn(0, options.count)
-    if network.latent == 2:
+    if network.latent == 2 and given is None:
         # Kingma and Welling 2014, appendix A: even steps of probability, not of the numbers
         lines = torch.special.ndtri(_EDGE + (1 - 2 * _EDGE) * share.double()).float() * options.temperature
         made = torch.stack(torch.meshgrid(lines.flip(0), lines, indexing="ij")[::-1], 2)

@@ -34,7 +34,10 @@ class LearnedOptions(MethodOptions):
     """The options of tasks that trained networks can do."""
 
     model: str | None = option(
-        None, "run this weight, whatever its method: a name that 'retouch models list' shows, or a file", metavar="NAME"
+        None,
+        "run this weight, whatever its method: a name that 'retouch models list' shows, or a file",
+        metavar="NAME",
+        kind="weight",
     )
     ensemble: bool = option(
         False, "for trained networks: the mean over eight flips and rotations, a little better at 8 times the time"

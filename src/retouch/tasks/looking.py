@@ -41,7 +41,7 @@ OPERATIONS = {
 
 def network_option() -> str:
     """The option ``--network``."""
-    chosen: str = option("auto", NETWORK_HELP, metavar="NAME")
+    chosen: str = option("auto", NETWORK_HELP, metavar="NAME", names=("auto", *USUAL_LAYERS))
     return chosen
 
 

@@ -73,7 +73,7 @@ def _words(task: Task, method: Method, options: Options, models: list[str]) -> s
     words += [f"model={model}" for model in models]
     for name, field in fields_of(type(options)).items():
         value = getattr(options, name)
-        if name in _SILENT or value == field.default or field.kind != "value":
+        if name in _SILENT or value == field.default or field.kind in ("picture", "mask"):
             continue
         if isinstance(value, str):
             value = value.replace("\\", "/").rpartition("/")[2]  # of what may be a file, its name

@@ -32,6 +32,7 @@ class StylizeOptions(MethodOptions):
         None,
         "in place of --style, a weight that has learned one: a name that 'retouch models list' shows, or a file",
         metavar="NAME|FILE",
+        kind="weight",
     )
     style_weight: float = option(
         1.0, "how much the style counts beside the content, with --style", minimum=0.001, maximum=1000, metavar="N"
@@ -206,9 +207,9 @@ def _why_no_transform(options: Any) -> str | None:
 
 
 def _optimize_seconds(megapixels: float, device: str, options: Any) -> float:
-    from retouch.solvers.style import EFFORTS
+    from retouch.solvers.efforts import STYLE
 
-    effort = EFFORTS[options.effort]
+    effort = STYLE[options.effort]
     side = effort.side if options.side is None else options.side
     pixels = min(megapixels * 1e6, 0.75 * side**2) if side else megapixels * 1e6
     done = 0.0

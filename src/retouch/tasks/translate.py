@@ -27,7 +27,9 @@ class TranslateOptions(MethodOptions):
     """The options of ``translate``."""
 
     model: str = option(
-        help="the weight that translates: a name that 'retouch models list' shows, or a file", metavar="NAME|FILE"
+        help="the weight that translates: a name that 'retouch models list' shows, or a file",
+        metavar="NAME|FILE",
+        kind="weight",
     )
     direction: Literal["forward", "back"] = option(
         "forward", "'back' takes the weight of the way back, NAME-back, which lies beside it"

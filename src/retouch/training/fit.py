@@ -249,17 +249,16 @@ def _pictures(
     crop = max(part.data.crop for part in recipe.stages())  # the same pictures for all stages
     everything = load_data(recipe, images, targets, load, skip)
     recipe = with_classes(recipe, images, everything)
+    order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(recipe.run.seed)).tolist()
     if isinstance(everything, Pairs):
         if validate is not None:
             raise OptionError("--validate is for recipes that degrade pictures; of pairs some are kept apart")
-        order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(recipe.run.seed)).tolist()
         kept = kept_apart(len(everything))
         return recipe, everything.only(sorted(order[kept:])), everything.only(sorted(order[:kept]))
     if validate is not None:
         return recipe, everything, load(find_pictures([validate]), "validation")
     spots = [(file, entry.number) for file, entry in zip(everything.files, everything.entries, strict=True)]
     first = {spot: index for index, spot in reversed(list(enumerate(spots)))}  # a folder may be given twice
-    order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(recipe.run.seed)).tolist()
     cut = recipe.data.view == "cut"  # else every size will do
     large = [i for i in order if not cut or min(everything.entries[i].shape[1:]) >= crop]
     chosen = set(list(dict.fromkeys(spots[i] for i in large))[: kept_apart(len(first))])

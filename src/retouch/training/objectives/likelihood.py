@@ -62,6 +62,10 @@ class Likelihood(Objective):
         found = nats(next(iter(self._logits(network, batch, target))), target)
         return {"nats": found, "bits": found / target[0].numel() / math.log(2), "score": -found}
 
+    def seen(self, pictures: Tensor) -> Tensor:
+        """Pictures ``(B, C, H, W)`` as the network knows them, each value at one of its levels, as in ``measure``."""
+        return self._rounded(pictures, fixed=True) / (self.levels - 1)
+
     def show(self, network: nn.Module, batches: Sequence[Batch]) -> Image | None:
         if self.conditional:  # beside input and target
             batch = {key: value[:_SHOWN] for key, value in batches[0].items()}
