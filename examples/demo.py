@@ -1,5 +1,5 @@
-"""Mend four real photographs: noise, JPEG blocks and low resolution by the trained networks that each task takes when it
-is told nothing, overlaid text by learning from the picture alone.
+"""Mend four real photographs: noise, JPEG blocks and low resolution by the trained networks that each task takes when
+it is told nothing, overlaid text by learning from the picture alone.
 
 Writes ``sheet.png`` (damaged, a classical method, Retouch, original), ``before-after.html`` with a divider to drag, and
 every picture by itself. Takes half a minute on two CPU cores. The photographs come with scikit-image and are free:
