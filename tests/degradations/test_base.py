@@ -14,7 +14,7 @@ from retouch.degradations.base import Chain, Degradation, Identity
 from retouch.degradations.blur import DefocusBlur, GaussianBlur, KernelBlur, MotionBlur
 from retouch.degradations.geometry import Crop, Flip, RandomCrop, Rotate, Rotate90, Shift, Zoom
 from retouch.degradations.mask import FixedMask, RandomPixels
-from retouch.degradations.noise import GaussianNoise, PoissonNoise, Speckle
+from retouch.degradations.noise import CorrelatedNoise, GaussianNoise, PoissonNoise, Speckle
 from retouch.degradations.recipe import KINDS
 from retouch.degradations.resample import Downsample, LanczosDownsample, ResizeBlur, Upsample
 from retouch.image.errors import OptionError
@@ -90,7 +90,7 @@ def test_each_picture_of_a_batch_gets_its_own_draw(kind: str) -> None:
 
 
 RESAMPLING = {"downsample", "lanczos_downsample", "upsample", "resize_blur"}
-UNBOUNDED = RESAMPLING | {"gaussian_noise", "poisson_noise", "speckle"}
+UNBOUNDED = RESAMPLING | {"gaussian_noise", "correlated_noise", "poisson_noise", "speckle"}
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - UNBOUNDED))
@@ -102,7 +102,10 @@ def test_stays_within_the_range(kind: str, fill: float | None) -> None:
     assert float(y.max()) <= 1 + 1e-6
 
 
-@pytest.mark.parametrize("noise", [GaussianNoise(50, clip=True), PoissonNoise(5, clip=True), Speckle(99, clip=True)])
+@pytest.mark.parametrize(
+    "noise",
+    [GaussianNoise(50, clip=True), PoissonNoise(5, clip=True), Speckle(99, clip=True), CorrelatedNoise(99, clip=True)],
+)
 def test_clipped_noise_stays_within_the_range(noise: Degradation) -> None:
     y = noise(picture((24, 21)), seeded(5))
     assert float(y.min()) >= 0

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from retouch.degradations.noise import GaussianNoise, PoissonNoise, SaltAndPepper, Speckle
+from retouch.degradations.noise import CorrelatedNoise, GaussianNoise, PoissonNoise, SaltAndPepper, Speckle
 from retouch.image.errors import OptionError
 
 
@@ -55,6 +55,27 @@ def test_gaussian_noise_of_nothing_is_nothing(generator: torch.Generator) -> Non
     assert torch.equal(GaussianNoise(0)(x, generator), x)
 
 
+@pytest.mark.parametrize("width", [0.0, 0.4, 1.2])
+@pytest.mark.parametrize("shared", [0.0, 0.5, 1.0])
+def test_correlated_noise_has_its_sigma_and_what_its_channels_share(
+    generator: torch.Generator, width: float, shared: float
+) -> None:
+    noise = CorrelatedNoise(51, width, shared)(torch.zeros((1, 3, 500, 500)), generator)[0].reshape(3, -1)
+    assert float(noise.std()) == pytest.approx(0.2, rel=0.02)
+    between = torch.corrcoef(noise)[~torch.eye(3, dtype=torch.bool)]
+    assert between.sub(shared).abs().max() < 0.03
+
+
+def test_neighbours_resemble_each_other_by_the_width(generator: torch.Generator) -> None:
+    """Smoothing white noise by a Gaussian of width w makes its correlation exp(-d^2 / (4 w^2)) at distance d."""
+    noise = CorrelatedNoise(25, 1.5)(torch.zeros((1, 1, 700, 700)), generator)[0, 0]
+    for distance in (1, 3):
+        pair = torch.stack((noise[:, distance:].flatten(), noise[:, :-distance].flatten()))
+        assert float(torch.corrcoef(pair)[0, 1]) == pytest.approx(math.exp(-(distance**2) / 9), abs=0.03)
+    white = CorrelatedNoise(25, 0)(torch.zeros((1, 1, 700, 700)), generator)[0, 0]
+    assert abs(float((white[:, 1:] * white[:, :-1]).mean() / white.var())) < 0.01
+
+
 def test_poisson_moments(generator: torch.Generator) -> None:
     for level, peak in ((0.2, 20.0), (0.9, 50.0)):
         y = PoissonNoise(peak)(torch.full((1, 1, 600, 600), level), generator)
@@ -85,5 +106,7 @@ def test_bad_parameters_are_named() -> None:
         GaussianNoise(-1)
     with pytest.raises(OptionError, match="PoissonNoise: peak must be above 0"):
         PoissonNoise(0)
+    with pytest.raises(OptionError, match="CorrelatedNoise: shared must be at least 0 and at most 1, not 2"):
+        CorrelatedNoise(shared=2)
     with pytest.raises(OptionError, match=r"SaltAndPepper: amount must be at least 0 and at most 1, not 1\.5"):
         SaltAndPepper(1.5)

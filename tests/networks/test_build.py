@@ -21,6 +21,11 @@ SMALL: dict[str, list[dict[str, Any]]] = {
     "espcn": [{"scale": 2}, {"scale": 3, "channels": 3}],
     "vdsr": [{"depth": 4, "width": 6}, {"depth": 3, "width": 6, "channels": 3}],
     "srresnet": [{"scale": 2, "blocks": 1, "width": 6}, {"scale": 4, "blocks": 2, "width": 5, "channels": 1}],
+    "residual-sr": [
+        {"scale": 2, "width": 5, "blocks": 1},
+        {"scale": 3, "width": 4, "blocks": 2, "channels": 1},
+        {"scale": 1, "width": 4, "blocks": 1},
+    ],
     "dncnn": [{"depth": 5, "width": 6}, {"depth": 2, "width": 6, "channels": 3}],
     "transform": [{"scale": 2, "blocks": 1, "width": 5}, {"blocks": 2, "width": 4}, {"scale": 8, "width": 3}],
     "residual-unet": [

@@ -10,7 +10,7 @@ from retouch.degradations.base import Chain, Degradation
 from retouch.degradations.blur import GaussianBlur
 from retouch.degradations.jpeg import Jpeg
 from retouch.degradations.mask import Holes, Scratches
-from retouch.degradations.noise import GaussianNoise
+from retouch.degradations.noise import CorrelatedNoise, GaussianNoise
 from retouch.degradations.overlay import TextOverlay, Watermark
 from retouch.degradations.resample import ResizeBlur
 from retouch.degradations.words import RandomText
@@ -58,7 +58,7 @@ class Levels:
         if isinstance(degradation, Chain):
             parts = [astuple(cls.caused_by(link)) for link in degradation.links]
             return cls(*(max(values) for values in zip(*parts, strict=True)))
-        if isinstance(degradation, GaussianNoise):
+        if isinstance(degradation, GaussianNoise | CorrelatedNoise):
             return cls.of(sigma=degradation.sigma)
         if isinstance(degradation, Jpeg):
             return cls.of(quality=degradation.quality)

@@ -47,7 +47,7 @@ from retouch.degradations.geometry import (
 from retouch.degradations.jpeg import Jpeg, RandomJpeg
 from retouch.degradations.light import Brightness, Contrast, Gamma, Grey
 from retouch.degradations.mask import Holes, RandomPixels, Scratches
-from retouch.degradations.noise import GaussianNoise, PoissonNoise, SaltAndPepper, Speckle
+from retouch.degradations.noise import CorrelatedNoise, GaussianNoise, PoissonNoise, SaltAndPepper, Speckle
 from retouch.degradations.overlay import TextOverlay, Watermark
 from retouch.degradations.resample import Downsample, LanczosDownsample, ResizeBlur, Upsample
 from retouch.degradations.thumbnail import Thumbnail
@@ -56,6 +56,7 @@ from retouch.image.errors import OptionError, unknown
 
 KINDS: dict[str, type[Degradation]] = {
     "gaussian_noise": GaussianNoise,
+    "correlated_noise": CorrelatedNoise,
     "poisson_noise": PoissonNoise,
     "salt_and_pepper": SaltAndPepper,
     "speckle": Speckle,

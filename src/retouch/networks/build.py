@@ -17,6 +17,7 @@ NETWORKS: dict[str, str] = {
     "espcn": "retouch.networks.espcn:ESPCN",
     "vdsr": "retouch.networks.vdsr:VDSR",
     "srresnet": "retouch.networks.srresnet:SRResNet",
+    "residual-sr": "retouch.networks.residual_sr:ResidualSR",
     "srgan-discriminator": "retouch.networks.srresnet:Discriminator",
     "imdn": "retouch.networks.imdn:IMDN",
     "safmn": "retouch.networks.safmn:SAFMN",
