@@ -213,7 +213,7 @@ def test_rows_go_on_the_card_and_into_the_table(weight: Path, data: Path) -> Non
     assert row.protocol["crop"] == 48
     assert row.lpips is None
     text = table([(card, 1000)])
-    assert f"| damage-noise (48 px) | **{row.psnr:.2f}** / {row.ssim:.4f} |  | {row.input_psnr:.2f} / " in text
+    assert f"| damage-noise (48 px) | **{row.psnr:.2f}** / {row.ssim:.4f} |  |  | {row.input_psnr:.2f} / " in text
     assert "(input)" in text
     scores = [dataclasses.replace(score, lpips=0.25, input_lpips=0.5) for score in report.images]
     seen = with_report(card, dataclasses.replace(report, images=scores))

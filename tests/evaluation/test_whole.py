@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 from retouch.app.cli import main
 from retouch.evaluation.options import make_options, resolve
 from retouch.evaluation.protocol import describe, evaluate
+from retouch.evaluation.report import Report, Score
 from retouch.evaluation.table import BEGIN, END, published, put_into, table
 from retouch.evaluation.whole import check_as_published, evaluate_all, record, rounds
 from retouch.image.color import luma
@@ -206,16 +207,18 @@ def test_commands(weight: Path, data: Path, tmp_path: Path, capsys: pytest.Captu
 
 
 def test_table_and_document(tmp_path: Path) -> None:
-    row = Measured(dataset="set5", scale=3, psnr=33.0, ssim=0.91, images=5)
+    row = Measured(dataset="set5", scale=3, psnr=33.0, ssim=0.91, images=5, seconds_per_megapixel=0.254)
     text = table([(dataclasses.replace(small_card("fsrcnn-x3"), measured=(row,), parameters=12809), 29_674)])
-    assert "| `fsrcnn-x3` | set5 | x3 | **33.00** / 0.9100 | 33.16 / 0.9140 | 30.39 / 0.8682 | 12,809 | 30 kB |" in text
+    expected = "**33.00** / 0.9100 | 33.16 / 0.9140 | 35.07 | 30.39 / 0.8682 | 0.25 | 12,809 | 30 kB |"
+    assert f"| `fsrcnn-x3` | set5 | x3 | {expected}" in text
     assert "Published: fsrcnn: Dong" in text
+    assert "best: HAT" in text
     noise = Measured(dataset="bsd68", sigma=25.0, psnr=29.2, ssim=0.83, images=68)
     blocks = Measured(dataset="classic5", quality=10, psnr=29.3, ssim=0.80, images=5)
     other = small_card("d", family="dncnn-3", tasks=("denoise", "dejpeg"), measured=(noise, blocks))
     text_of_other = table([(other, 1_000_000)])
-    assert "| bsd68 | s25 | **29.20** / 0.8300 |  | 28.57 (BM3D) |" in text_of_other
-    assert "| classic5 | q10 | **29.30** / 0.8000 | 29.40 | 27.82 (input) |" in text_of_other
+    assert "| bsd68 | s25 | **29.20** / 0.8300 |  | 29.50 | 28.57 (BM3D) |  |" in text_of_other
+    assert "| classic5 | q10 | **29.30** / 0.8000 | 29.40 | 30.27 | 27.82 (input) |" in text_of_other
     assert "bm3d: Dabov" in text_of_other
     assert table([]) == table([(small_card(), 1)]) == ""
     assert published("fsrcnn", "set5", "x5") is None
@@ -225,6 +228,21 @@ def test_table_and_document(tmp_path: Path) -> None:
     (tmp_path / "half.md").write_text(BEGIN)
     with pytest.raises(RetouchError, match="both be there"):
         put_into(tmp_path / "half.md", text)
+
+
+def test_seconds_a_megapixel_are_the_median_of_what_the_method_made(tmp_path: Path) -> None:
+    report = Report("m", "d", 2, None, None, {}, total=3)
+    assert report.seconds_per_megapixel is None
+    report.images = [Score("a", 30, 0.9, 2.0, megapixels=0.5), Score("b", 30, 0.9, 1.0, megapixels=0.5)]
+    report.images.append(Score("c", 30, 0.9, 9.0, megapixels=0.5))  # the first of a session loads the weights
+    assert report.seconds_per_megapixel == 4.0
+    report.write(tmp_path / "r.json")
+    again = Report("m", "d", 2, None, None, {}, total=3)
+    again.take_over(tmp_path / "r.json")
+    assert again.images == report.images
+    again.images = [Score("a", 30, 0.9, 2.0)]  # a report of before
+    assert again.seconds_per_megapixel is None
+    assert "seconds_per_megapixel" not in json.loads(again.to_json())
 
 
 def test_the_readme_shows_the_cards_of_the_packaged_weights() -> None:

@@ -43,8 +43,9 @@ class CorrelatedNoise(Degradation):
     """Gaussian noise whose neighbours resemble each other, as demosaicing, resizing and filters of a camera leave it.
 
     ``sigma``: of every value, on the 0..255 scale, whatever the rest. ``width``: white noise is smoothed by a Gaussian
-    of this standard deviation in pixels; 0 leaves it white. ``shared``: the part of the variance that is the same in all
-    channels, 0..1: 0 for independent channels, 1 for noise without colour. ``clip``: whether y is clipped to [0, 1].
+    of this standard deviation in pixels; 0 leaves it white. ``shared``: the part of the variance, 0..1, that is the
+    same in all channels: 0 for independent channels, 1 for noise without colour. ``clip``: whether y is clipped to
+    [0, 1].
     """
 
     sigma: float = 25.0

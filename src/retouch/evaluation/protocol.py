@@ -141,7 +141,8 @@ def run_evaluation(
             if options.sigma is not None or options.recipe is not None:
                 result = clipped(result)
         seconds = time.perf_counter() - began
-        score = _compared(Score(case.name, *measure(result, case.reference, options), seconds), case, result, options)
+        measured = Score(case.name, *measure(result, case.reference, options), seconds, megapixels=result.megapixels)
+        score = _compared(measured, case, result, options)
         report.images.append(score)
         if resume is not None:
             report.write(Path(resume))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ class Score:
     """One picture: PSNR in dB (infinite where nothing differs), SSIM, and the seconds that the method took.
 
     ``input_psnr``, ``input_ssim``, ``input_lpips``: of the damaged picture; None where the protocol has no such number,
-    as ``lpips`` where it was not asked for.
+    as ``lpips`` where it was not asked for. ``megapixels``: of the picture that the method made; None where an older
+    report did not say.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Score:
     input_ssim: float | None = None
     lpips: float | None = None
     input_lpips: float | None = None
+    megapixels: float | None = None
 
     @property
     def gain(self) -> float | None:
@@ -72,6 +75,12 @@ class Report:
         return mean([score.seconds for score in self.images])
 
     @property
+    def seconds_per_megapixel(self) -> float | None:
+        """Median over the pictures, of what the method made; None before the first, or where it is not known."""
+        rates = [score.seconds / score.megapixels for score in self.images if score.megapixels]
+        return statistics.median(rates) if rates else None
+
+    @property
     def input_psnr(self) -> float | None:
         """Mean PSNR of the damaged pictures, None where the protocol has none; as ``input_ssim`` and the LPIPS."""
         return _mean_of_some([score.input_psnr for score in self.images])
@@ -105,10 +114,11 @@ class Report:
             "parameters": self.parameters,
             "psnr": finite(self.psnr),
             "ssim": finite(self.ssim),
-            **_given(self),
+            **_given(self, _MORE),
             "seconds": finite(self.seconds),
+            **_given(self, ("seconds_per_megapixel",)),
             "images": [
-                {"name": s.name, "psnr": finite(s.psnr), "ssim": finite(s.ssim), **_given(s)}
+                {"name": s.name, "psnr": finite(s.psnr), "ssim": finite(s.ssim), **_given(s, (*_MORE, "megapixels"))}
                 | {"seconds": round(s.seconds, 4)}
                 for s in self.images
             ],
@@ -172,9 +182,9 @@ def row(name: str, numbers: Score | Report, width: int) -> str:
     return "  ".join([*words, f"{numbers.seconds:8.2f} s"])
 
 
-def _given(numbers: Score | Report) -> dict[str, float | None]:
-    """The numbers that not every protocol has; null where one is not finite."""
-    values = {name: getattr(numbers, name) for name in _MORE}
+def _given(numbers: Score | Report, names: Sequence[str]) -> dict[str, float | None]:
+    """Those of the numbers that there are; null where one is not finite."""
+    values = {name: getattr(numbers, name) for name in names}
     return {name: finite(value) for name, value in values.items() if value is not None}
 
 
@@ -204,6 +214,8 @@ def _score(entry: Mapping[str, Any]) -> Score:
         score = replace(score, lpips=_number(entry["lpips"]))
     if "input_lpips" in entry:
         score = replace(score, input_lpips=_number(entry["input_lpips"]))
+    if "megapixels" in entry:
+        score = replace(score, megapixels=_number(entry["megapixels"]))
     return score
 
 

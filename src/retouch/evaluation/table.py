@@ -15,7 +15,19 @@ from retouch.models.card import Card, Measured
 BEGIN, END = "<!-- evaluated weights: begin -->", "<!-- evaluated weights: end -->"
 """What stands around the table in a document that it is put into."""
 
-_HEAD = ("weight", "pictures", "", "measured: PSNR / SSIM", "published", "without a network", "parameters", "file")
+_HEAD = (
+    "weight",
+    "pictures",
+    "",
+    "measured: PSNR / SSIM",
+    "published",
+    "best today",
+    "without a network",
+    "s a megapixel",
+    "parameters",
+    "file",
+)
+_BEST = "best"  # the family of the rows of what is best today
 
 
 @dataclass(frozen=True)
@@ -100,8 +112,9 @@ def sources(families: Sequence[str]) -> list[str]:
 def table(weights: Sequence[tuple[Card, int]]) -> str:
     """One row for each measured number of each weight. ``weights``: cards, and the sizes of their files in bytes.
 
-    "Without a network" is bicubic interpolation, BM3D for noise, and the damaged picture itself for JPEG and recipes.
-    Sources stand below. Empty where nothing was measured.
+    "Without a network" is bicubic interpolation, BM3D for noise, and the damaged picture itself for JPEG and recipes;
+    "best today" what networks of many million numbers reach by the same protocol; the seconds are of a megapixel of
+    output on the machine that measured. Sources stand below. Empty where nothing was measured.
     """
     if not any(card.measured for card, _ in weights):
         return ""
@@ -115,7 +128,9 @@ def table(weights: Sequence[tuple[Card, int]]) -> str:
                 condition,
                 _reached(row),
                 published(card.family, row.dataset, _LABELS if row.iou is not None else condition) or "",
+                published(_BEST, row.dataset, condition) or "",
                 _classical(row),
+                f"{row.seconds_per_megapixel:.2f}" if row.seconds_per_megapixel is not None else "",
                 f"{card.parameters:,}",
                 f"{size / 1000:.0f} kB",
             )
@@ -123,6 +138,8 @@ def table(weights: Sequence[tuple[Card, int]]) -> str:
     families = list(dict.fromkeys(card.family for card, _ in weights))
     if any(row.sigma is not None for card, _ in weights for row in card.measured):
         families.append("bm3d")
+    if any(published(_BEST, row.dataset, condition_name(row)) for card, _ in weights for row in card.measured):
+        families.append(_BEST)
     notes = "; ".join(sources(families))
     return "\n".join(lines) + (f"\n\n*Published: {notes}.*" if notes else "") + "\n"
 

@@ -200,6 +200,7 @@ def with_report(card: Card, report: AnyReport) -> Card:
             input_ssim=_rounded(report.input_ssim, 5),
             lpips=_rounded(report.lpips, 5),
             input_lpips=_rounded(report.input_lpips, 5),
+            seconds_per_megapixel=_rounded(report.seconds_per_megapixel, 3),
             protocol=protocol,
         )
     )

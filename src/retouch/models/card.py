@@ -34,7 +34,7 @@ class Measured:
     ``recipe`` is "translation". ``nats`` a picture, and their parts ``reconstruction`` and ``divergence``, and
     ``frechet`` (of samples): of generators, whose ``recipe`` is "generation" and which have no ``psnr`` and ``ssim``.
     ``style`` and ``content`` (see ``evaluation.painted``): of weights that paint in a style, whose ``recipe`` is
-    "style". ``protocol``: what the evaluation wrote.
+    "style". ``seconds_per_megapixel`` of output: on the machine that measured. ``protocol``: what the evaluation wrote.
     """
 
     dataset: str
@@ -63,6 +63,7 @@ class Measured:
     divergence: float | None = None
     style: float | None = None
     content: float | None = None
+    seconds_per_megapixel: float | None = None
     protocol: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -1,8 +1,9 @@
-"""A plain residual network for super-resolution: all work at the small size, one convolution and a shuffle to the large.
+"""A plain residual network for super-resolution: all work at the small size, then one convolution and a shuffle.
 
 The blocks are those of EDSR (Lim, Son, Kim, Nah, Lee, "Enhanced Deep Residual Networks for Single Image
 Super-Resolution", CVPR Workshops 2017, section 3.1: no normalisation). Narrower than there; the tail is that of ESPCN
-(Shi et al., CVPR 2016), and what is learned is the difference to bicubic enlargement, as in VDSR (Kim et al., CVPR 2016).
+(Shi et al., CVPR 2016), and what is learned is the difference to bicubic enlargement, as in VDSR (Kim et al., CVPR
+2016).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _MEAN, _DEVIATION = 0.5, 0.25
 
 
 class ResidualSR(nn.Module):
-    """``Conv3, blocks x [x + Conv3 ReLU Conv3], Conv3 + long skip, Conv3 (channels scale^2), shuffle``, added to bicubic.
+    """``Conv3, blocks x [x + Conv3 ReLU Conv3], Conv3 + long skip, Conv3, shuffle``, added to bicubic enlargement.
 
     ``scale``: 1 to 8; with 1 the picture itself is corrected. ``forward``: the small picture ``(B, channels, H, W)`` in
     [0, 1], any size -> ``(B, channels, H * scale, W * scale)``, not clipped. Zero padding. With fresh weights it is

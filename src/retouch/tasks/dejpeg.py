@@ -80,6 +80,16 @@ DEJPEG = Task(
     methods=(
         learned_method(
             "dejpeg",
+            "unet",
+            level=_quality,
+            rank=90,
+            summary="a U-Net of residual blocks (after DRUNet, Zhang et al. 2022), trained on JPEG of every quality, "
+            "once and twice over",
+            cost="a few seconds a megapixel on a CPU; a GPU helps much",
+            prefer="nearly always",
+        ),
+        learned_method(
+            "dejpeg",
             "dncnn-3",
             level=_quality,
             rank=80,

@@ -101,6 +101,16 @@ DENOISE = Task(
     methods=(
         learned_method(
             "denoise",
+            "unet",
+            level=_sigma,
+            rank=90,
+            summary="a U-Net of residual blocks (after DRUNet, Zhang et al. 2022) that was not told how much noise "
+            "there is: white noise, blotches, and what cameras and JPEG make of it",
+            cost="a few seconds a megapixel on a CPU; a GPU helps much",
+            prefer="nearly always",
+        ),
+        learned_method(
+            "denoise",
             "dncnn",
             level=_sigma,
             rank=80,

@@ -58,6 +58,8 @@ _FAMILIES = {
     "fsrcnn": _Family(12_464, 0, "fsrcnn-x{scale}"),
     "espcn": _Family(20_032, 288, ""),
     "vdsr": _Family(0, 664_704, "vdsr"),
+    "residual": _Family(358_992, 0, "residual-x{scale}"),
+    "residual-real": _Family(358_992, 0, "residual-real-x2"),
     "srresnet": _Family(1_950_000, 15_552, "srresnet-x4"),
     "srgan": _Family(1_950_000, 15_552, "srgan-x4"),
     "transform": _Family(494_784, 15_552, "transform-x4"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from retouch.image.errors import OptionError
 from retouch.tasks.base import Method, Task, as_image, option
 from retouch.tasks.drawn import drawing_method
 from retouch.tasks.iterate import Network, deep_prior, prior_seconds
@@ -24,6 +25,11 @@ class UpscaleOptions(LearnedOptions):
     """The options of ``upscale``. A whole ``scale`` is kept as an int."""
 
     scale: float = option(2, "how many times larger, each side; 1.5 is fine", minimum=1, maximum=16, metavar="N")
+    real: bool = option(
+        False,
+        "for photographs as they come, a little soft, with noise and JPEG in them: takes these out too; without it "
+        "a clean picture is expected, and all that is in it is made larger",
+    )
     match_histogram: Literal["auto", "on", "off"] = option(
         "auto",
         "give the large picture the histogram of the small one, in red, green and blue by themselves; "
@@ -41,6 +47,8 @@ class UpscaleOptions(LearnedOptions):
         super().__post_init__()
         if isinstance(self.scale, float) and self.scale.is_integer():
             object.__setattr__(self, "scale", int(self.scale))
+        if self.real and self.model is not None:
+            raise OptionError("give either --real or --model: a weight is made for one kind of picture")
 
 
 def _enlarged(
@@ -111,11 +119,44 @@ def _drawn(*, rank: int) -> Method:
     return replace(method, run=_enlarged(method.run))
 
 
+_REAL = "residual-real"
+
+
+def _by_kind(*methods: Method) -> tuple[Method, ...]:
+    """With ``real``, only the method that is trained for such pictures can be used."""
+    real = next(method for method in methods if method.name == _REAL)
+
+    def held(method: Method) -> Method:
+        def available(options: UpscaleOptions) -> str | None:
+            if options.real and method is not real:
+                return real.available(options) or f"--real is --method {_REAL}: this one is for clean pictures"
+            return method.available(options)
+
+        return replace(method, available=available)
+
+    return tuple(held(method) for method in methods)
+
+
 UPSCALE = Task(
     name="upscale",
     help="make a picture larger, up to 16 times each side",
     options=UpscaleOptions,
-    methods=(
+    methods=_by_kind(
+        _learned(
+            "residual",
+            rank=95,
+            summary="a plain residual network of 0.4 million numbers, all its work at the small size, on the three "
+            "colours (after EDSR, Lim et al. 2017)",
+            cost="a few seconds a megapixel of the small picture",
+            prefer="nearly always: sharp and true, for pictures that are clean",
+        ),
+        _learned(
+            _REAL,
+            rank=6,
+            summary="the same network, trained on photographs as they come: it sharpens, and takes noise and JPEG out",
+            cost="a few seconds a megapixel of the small picture",
+            prefer="pictures from phones, the web and old cameras; what --real takes",
+        ),
         _learned(
             "srresnet",
             rank=90,
@@ -220,9 +261,10 @@ def upscale(
     """Make ``image`` ``scale`` times larger, each side; 1 to 16, not only whole numbers (sides are rounded).
 
     Trained networks reach other factors than their own by running one after the other, and one bicubic resize at the
-    end; deep priors need a whole number from 2 to 8. ``match_histogram="on"`` gives the result the histogram of
-    ``image`` (``image.histogram``). ``image`` and the other arguments as for ``denoise``;
-    ``options``: the rest of ``UpscaleOptions``. The alpha is enlarged by bicubic interpolation whatever the method.
+    end; deep priors need a whole number from 2 to 8. ``real=True``: for photographs that are not clean, and says the
+    method. ``match_histogram="on"`` gives the result the histogram of ``image`` (``image.histogram``). ``image`` and
+    the other arguments as for ``denoise``; ``options``: the rest of ``UpscaleOptions``. The alpha is enlarged by
+    bicubic interpolation whatever the method.
     Raises ``OptionError`` for a wrong option.
     """
     made = UPSCALE.make_options(scale=scale, method=method, **options)
