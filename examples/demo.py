@@ -1,8 +1,8 @@
-"""Mend four real photographs: noise, overlaid text and JPEG blocks by learning from each one alone, low resolution by a
-trained network.
+"""Mend four real photographs: noise, JPEG blocks and low resolution by the trained networks that each task takes when it
+is told nothing, overlaid text by learning from the picture alone.
 
 Writes ``sheet.png`` (damaged, a classical method, Retouch, original), ``before-after.html`` with a divider to drag, and
-every picture by itself. Takes a few minutes on two CPU cores. The photographs come with scikit-image and are free:
+every picture by itself. Takes half a minute on two CPU cores. The photographs come with scikit-image and are free:
 astronaut (NASA, public domain), chelsea the cat (Stéfan van der Walt, CC0), coffee (Rachel Michetti, CC0), rocket
 (SpaceX, CC0).
 
@@ -80,7 +80,7 @@ def cases(folder: Path, side: int, effort: str) -> list[Case]:
             noisy,
             lambda: retouch.denoise(noisy, method="nlm"),
             "non-local means",
-            lambda listen: retouch.denoise(noisy, method="ensemble", effort=effort, on_step=listen),
+            lambda listen: retouch.denoise(noisy, on_step=listen),
         ),
         Case(
             "text over the picture",
@@ -96,7 +96,7 @@ def cases(folder: Path, side: int, effort: str) -> list[Case]:
             small,
             lambda: retouch.upscale(small, scale=3, method="bicubic"),
             "bicubic",
-            lambda listen: retouch.upscale(small, scale=3, method="fsrcnn", on_step=listen),
+            lambda listen: retouch.upscale(small, scale=3, on_step=listen),
         ),
         Case(
             "JPEG, quality 10",
@@ -104,7 +104,7 @@ def cases(folder: Path, side: int, effort: str) -> list[Case]:
             blocky,
             lambda: retouch.dejpeg(blocky, method="reapply"),
             "JPEG re-application",
-            lambda listen: retouch.dejpeg(blocky, method="deep-prior", effort=effort, on_step=listen),
+            lambda listen: retouch.dejpeg(blocky, on_step=listen),
         ),
     ]
 

@@ -163,6 +163,22 @@ def test_facades_draws_what_each_method_makes_of_labels(tmp_path: Path, monkeypa
     assert sheet.height > 3 * 64
 
 
+def test_defaults_draws_what_each_task_does_when_told_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = _script("examples/defaults.py", monkeypatch, str(tmp_path / "damaged.png"), "--side", "64", "--cell", "48")
+    monkeypatch.setattr(script, "CASES", script.CASES[:1] + script.CASES[-2:-1])
+    script.main()
+    drawn = retouch.open(tmp_path / "damaged.png")
+    assert drawn.width > 2 * 48
+    assert drawn.height > 3 * 48
+    photo = tmp_path / "photo.png"
+    retouch.Image(torch.rand(3, 40, 70)).save(photo)
+    words = ("--photos", str(photo), "--side", "32", "--cell", "48")
+    script = _script("examples/defaults.py", monkeypatch, str(tmp_path / "mine.png"), *words)
+    monkeypatch.setattr(script, "ON_PHOTOS", {"one": (script.ON_PHOTOS["denoise"][0], 1)})
+    script.main()
+    assert retouch.open(tmp_path / "mine.png").width > 2 * 48
+
+
 def test_blurs_counts_what_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from skimage import data
 

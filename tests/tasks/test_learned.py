@@ -20,6 +20,7 @@ from retouch.image.resize import bicubic
 from retouch.models.card import Card
 from retouch.models.load import save_weights
 from retouch.networks.build import build
+from retouch.solvers.steps import Step
 from retouch.tasks import TASKS
 from retouch.tasks.learned import plan_scales
 
@@ -163,6 +164,16 @@ def test_single_pixels_and_the_picture_given_stay_sound(home: Path) -> None:
 def _grey(image: Image) -> float:
     assert float(image.pixels.std()) < 1e-4
     return float(image.pixels.mean())
+
+
+def test_a_blind_network_says_that_it_heeds_no_sigma(home: Path) -> None:
+    _save(home, "s25", "dncnn", "denoise", value=0.25, colour="each", sigma=(25, 25))
+    _save(home, "unet-denoise", "unet", "denoise", value=0.75, colour="rgb", sigma=(0, 55))
+    for method, sigma, expected in (("unet", 30.0, True), ("unet", None, False), ("dncnn", 25.0, False)):
+        steps: list[Step] = []
+        options: dict[str, Any] = {} if sigma is None else {"sigma": sigma}
+        retouch.denoise(_picture(3), method=method, on_step=steps.append, **options)
+        assert any("finds out by itself" in (step.note or "") for step in steps) is expected, (method, sigma)
 
 
 def test_the_weight_trained_for_the_noise_is_taken(home: Path) -> None:

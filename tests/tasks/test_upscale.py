@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +154,43 @@ def test_exported(arguments: dict[str, Any], tmp_path: Path) -> None:
     (got,) = runtime.InferenceSession(made.path, providers=["CPUExecutionProvider"]).run(None, {"input": x.numpy()})
     with torch.no_grad():
         assert torch.allclose(torch.from_numpy(got), network(x), atol=1e-4)
+
+
+@pytest.fixture
+def kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A weight for clean pictures and one for photographs as they come; what they add differs."""
+    folder = tmp_path / "home" / "models"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("RETOUCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(catalogue, "PACKAGED", tmp_path / "none")
+    for family, bias in (("residual", 0.1), ("residual-real", 0.2)):
+        arguments = {"scale": 2, "width": 3, "blocks": 1}
+        network = build("residual-sr", arguments)
+        with torch.no_grad():
+            network.tail.bias.fill_(bias)  # type: ignore[union-attr, operator]
+        card = dataclasses.replace(_card(f"{family}-x2", arguments, family), architecture="residual-sr")
+        save_weights(folder / f"{family}-x2.safetensors", network.state_dict(), card, half=False)
+    return folder
+
+
+def _added(picture: Image, **options: Any) -> float:
+    small = Image(picture.pixels * 0.5 + 0.2)
+    made = retouch.upscale(small, scale=2, device="cpu", **options)
+    return float((made.pixels.mean() - small.pixels.mean()).abs())
+
+
+def test_real_takes_the_weight_for_photographs_as_they_come(kinds: Path) -> None:
+    picture = _picture()
+    assert _added(picture) == pytest.approx(0.1, abs=0.01)
+    assert _added(picture, real=True) == pytest.approx(0.2, abs=0.01)
+    assert _added(picture, method="residual-real") == pytest.approx(0.2, abs=0.01)
+    with pytest.raises(OptionError, match="--method bicubic: --real is --method residual-real"):
+        retouch.upscale(picture, method="bicubic", real=True)
+    with pytest.raises(OptionError, match="either --real or --model"):
+        retouch.upscale(picture, model="residual-x2", real=True)
+
+
+def test_without_the_weight_for_real_photographs_it_says_so(kinds: Path) -> None:
+    (kinds / "residual-real-x2.safetensors").unlink()
+    with pytest.raises(OptionError, match="no weights of residual-real here: retouch train residual-real-x2 "):
+        retouch.upscale(_picture(), real=True)

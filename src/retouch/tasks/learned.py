@@ -177,7 +177,7 @@ def _why_not(task: str, family: str, options: Any) -> str | None:
         return None  # a weight that names no range is for any
     told = " and ".join(sorted({f"{low:g}" if low == high else f"{low:g} to {high:g}" for low, high in ranges}))
     if options.sigma is None:
-        blind = any(low < high for low, high in ranges)
+        blind = any(map(_is_blind, cards))
         return None if blind else f"its weights here are for noise of sigma {told} only: give --sigma to use it"
     near = any(_distance(options.sigma, limits) <= _TOLERANCE * options.sigma for limits in ranges)
     return None if near else f"its weights here are for noise of sigma {told}, not {options.sigma:g}"
@@ -188,6 +188,10 @@ _TOLERANCE = 0.1  # how far, of itself, a noise level may lie outside what a wei
 
 def _distance(value: float, limits: tuple[float, float] | None) -> float:
     return 0.0 if limits is None else max(limits[0] - value, value - limits[1], 0.0)
+
+
+def _is_blind(card: Card) -> bool:
+    return card.sigma is not None and card.sigma[0] < card.sigma[1]
 
 
 def _pick(task: str, cards: list[Card], channels: int, level: Callable[[], float]) -> Card:
@@ -257,6 +261,8 @@ def run_network(
         tell_model(card)
     for name in runners:
         note(on_step, f"weights: {name}")
+    if task == "denoise" and options.sigma is not None and _is_blind(stages[0][0]):
+        note(on_step, "this network finds out by itself how much noise there is; --sigma only chose the weights")
     planned = [(runners[card.name], scale) for card, scale in stages]
     pixels = _stages(image.pixels, planned, on_step, levels)
     if task == "upscale":
