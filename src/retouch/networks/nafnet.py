@@ -45,9 +45,10 @@ class NAFBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gated = _gate(self.first(x))
-        weighted = gated * self.attention(gated.mean((2, 3), keepdim=True))
-        y = x + self.beta * self.project(weighted)
-        made: Tensor = y + self.gamma * self.mix(_gate(self.second(y)))
+        seen = self.project(gated * self.attention(gated.mean((2, 3), keepdim=True)))
+        y = x + self.beta.to(seen.dtype) * seen  # in autocast the convolutions are of 16 bits, and so is the sum
+        mixed = self.mix(_gate(self.second(y)))
+        made: Tensor = y + self.gamma.to(mixed.dtype) * mixed
         return made
 
 
