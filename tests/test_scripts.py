@@ -437,6 +437,7 @@ def test_candidates_learn_for_the_same_time_and_are_judged_on_what_none_has_seen
     assert all(len(names) == 3 and not set(names) & set(result["held_out"]) for names in learned)
     assert all(row["steps"] >= 1 and row["seconds"] > 0 and 3 < row["psnr"] < 60 for row in (first, second))
     assert 0 < first["cpu_megapixels_per_second"] < float("inf")
+    assert first["cpu_dtype"] in ("float32", "bfloat16")
     if task == "upscale":
         assert second["parameters"] == 227_820
         products = 3 * 36 * 9 + 36 * 12 * 9 + 8 * (36 * 72 * 9 + 72 * 36 + 36 * 36 + 81 * (1 + 1 / 4 + 1 / 16 + 1 / 64))
