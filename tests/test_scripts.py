@@ -401,3 +401,60 @@ def test_the_benchmark_of_styles_holds_optimisers_and_a_network_together(
     assert "+0.0%" in text
     assert "| --effort normal |" in text
     assert len(asked) == 6
+
+
+def _photographs(folder: Path, count: int, side: int) -> None:
+    folder.mkdir()
+    for number in range(count):
+        noise = torch.rand(3, side, side, generator=torch.Generator().manual_seed(number))
+        retouch.Image(noise).save(folder / f"{number:02}.png")
+
+
+@pytest.mark.parametrize("task", ["upscale", "denoise"])
+def test_candidates_learn_for_the_same_time_and_are_judged_on_what_none_has_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    _photographs(tmp_path / "pictures", 5, 40)
+    own, rival = ("residual-sr", "safmn") if task == "upscale" else ("residual-unet", "nafnet")
+    words = ["--images", str(tmp_path / "pictures"), "--task", task, "--networks", f"{own},{rival}", "--seconds", "0.3"]
+    words += ["--rate", f"{rival}=5e-4", "--held-out", "2", "--rounds", "1", "--size", "24x16"]
+    words += ["--output", str(tmp_path), "run.batch=1", "data.crop=16", "data.shrink=[1.0]", "run.precision=fp32"]
+    script = _script("benchmarks/candidates.py", monkeypatch, *words)
+    learned: list[list[str]] = []
+    samples_of = script.samples_of
+
+    def seen(pictures: Any, recipe: Any) -> Any:
+        learned.append([entry.name for entry in pictures.entries])
+        return samples_of(pictures, recipe)
+
+    monkeypatch.setattr(script, "samples_of", seen)
+    script.main()
+    result = json.loads((tmp_path / "candidates.json").read_text())
+    first, second = result["candidates"]
+    assert [first["name"], second["name"]] == [own, rival]
+    assert first["rate"] != second["rate"] == 5e-4
+    assert len(result["held_out"]) == 2
+    assert all(len(names) == 3 and not set(names) & set(result["held_out"]) for names in learned)
+    assert all(row["steps"] >= 1 and row["seconds"] > 0 and 3 < row["psnr"] < 60 for row in (first, second))
+    assert 0 < first["cpu_megapixels_per_second"] < float("inf")
+    assert first["cpu_dtype"] in ("float32", "bfloat16")
+    if task == "upscale":
+        assert second["parameters"] == 227_820
+        products = 3 * 36 * 9 + 36 * 12 * 9 + 8 * (36 * 72 * 9 + 72 * 36 + 36 * 36 + 81 * (1 + 1 / 4 + 1 / 16 + 1 / 64))
+        assert second["gflop_per_megapixel"] == pytest.approx(2 * products / 4 / 1e3)
+    else:
+        assert result["untouched"] == pytest.approx(20.17, abs=0.3)  # of sigma 25
+    text = (tmp_path / "candidates.md").read_text()
+    assert text.count(f"| {rival} | {second['parameters']:,} |") == 1
+
+
+def test_candidates_as_published_and_wrong_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _photographs(tmp_path / "pictures", 2, 40)
+    words = ["--images", str(tmp_path / "pictures"), "--rate", "unet=1"]
+    script = _script("benchmarks/candidates.py", monkeypatch, *words)
+    ours, theirs = (script.make_task("upscale", 2, [], published=published) for published in (False, True))
+    assert ours.networks["imdn"].arguments == {"scale": 2, "skip": "bicubic"}
+    assert theirs.networks["imdn"].arguments == {"scale": 2}
+    assert ours.networks["residual-sr"] == theirs.networks["residual-sr"] == ours.recipe.network
+    with pytest.raises(SystemExit):
+        script.main()
