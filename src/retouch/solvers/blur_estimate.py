@@ -23,7 +23,7 @@ _LOWEST, _HIGHEST = 2.5 / 128, 0.47  # cycles a pixel
 _NOISES = (0.12, 0.3)  # least sigmas, on 0..255: rounding to 8 bits of three channels and of one
 _NATURAL = 0.45  # sigma in pixels that sharp photographs have by their lens and their making
 _CAUTION = 0.97  # of the Gaussian that fits best: undoing too much rings, undoing too little only stays soft
-_LEAST = 0.7  # a Gaussian below is taken for none
+_LEAST = 0.75  # a Gaussian below is taken for none
 _RIDGE = 1e-6
 
 

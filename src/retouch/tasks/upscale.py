@@ -176,7 +176,7 @@ UPSCALE = Task(
             rank=80,
             summary="FSRCNN (Dong et al. 2016): thin layers at the small size, then one deconvolution",
             cost="about a second a megapixel of the small picture",
-            prefer="nearly always: quick, and sharper than any interpolation",
+            prefer="in a hurry: quick, and sharper than any interpolation",
         ),
         _learned(
             "srcnn",
