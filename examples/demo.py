@@ -2,7 +2,7 @@
 it is told nothing, overlaid text by learning from the picture alone.
 
 Writes ``sheet.png`` (damaged, a classical method, Retouch, original), ``before-after.html`` with a divider to drag, and
-every picture by itself. Takes half a minute on two CPU cores. The photographs come with scikit-image and are free:
+every picture by itself. Takes about a minute on two CPU cores. The photographs come with scikit-image and are free:
 astronaut (NASA, public domain), chelsea the cat (Stéfan van der Walt, CC0), coffee (Rachel Michetti, CC0), rocket
 (SpaceX, CC0).
 
