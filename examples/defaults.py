@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import skimage.data
-import torch
-from sheets import make_parser, write
+from sheets import damaged, make_parser, write
 
 import retouch
 from retouch.degradations.recipe import Recipe
@@ -40,10 +39,7 @@ class Case:
     scale: int = 1
 
 
-def _half(*more: dict[str, object]) -> list[dict[str, object]]:
-    return [*more[:1], {"kind": "downsample", "factor": 2}, *more[1:]]
-
-
+_HALF = {"kind": "downsample", "factor": 2}
 _SOFT = {"kind": "gaussian_blur", "sigma": 0.8}
 _NOISE = {"kind": "correlated_noise", "sigma": 8, "width": 0.5, "shared": 0.5, "clip": True}
 _JPEG = {"kind": "jpeg", "quality": 70}
@@ -54,8 +50,8 @@ CASES = (
          retouch.denoise),
     Case("dejpeg", [{"kind": "jpeg", "quality": 12}], "coffee", (60, 180), retouch.dejpeg),
     Case("deblur", [{"kind": "defocus_blur", "radius": 2.5}], "rocket", (80, 170), retouch.deblur),
-    Case("upscale", _half({"kind": "brightness", "shift": 0.0}), "coffee", (60, 180), retouch.upscale, 2),
-    Case("upscale --real", _half(_SOFT, _NOISE, _JPEG), "astronaut", (0, 96),
+    Case("upscale", [_HALF], "coffee", (60, 180), retouch.upscale, 2),
+    Case("upscale --real", [_SOFT, _HALF, _NOISE, _JPEG], "astronaut", (0, 96),
          lambda image: retouch.upscale(image, real=True), 2),
 )  # fmt: skip
 
@@ -83,8 +79,7 @@ def _damaged(side: int, cell: int) -> Image:
         part = getattr(skimage.data, case.photo)()[top : top + side, left : left + side]
         original = Image.from_array(part)
         recipe = Recipe.from_table({"name": case.name, "step": case.steps}, case.name)
-        poor = recipe(original.pixels[None], torch.Generator().manual_seed(0)).clamp(0, 1)[0]
-        before = Image.from_array(Image(poor).to_array(8))  # as it would come from a file
+        before = Image.from_array(damaged(original, recipe, seed=0).to_array(8))  # as it would come from a file
         after = case.call(before)
         shown = before if case.scale == 1 else retouch.upscale(before, scale=case.scale, method="bicubic")
         columns.append([shown, after, original])

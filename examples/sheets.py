@@ -21,9 +21,9 @@ def make_parser(description: str | None, side: int | None = None) -> argparse.Ar
     return parser
 
 
-def damaged(photo: Image, name: str, seed: int) -> Image:
-    """The photograph after the recipe, by the recipe's own seed if it has one, else by ``seed``."""
-    recipe = Recipe.read(name)
+def damaged(photo: Image, recipe: str | Recipe, seed: int) -> Image:
+    """The photograph after a recipe or the one of that name, by its own seed if it has one, else by ``seed``."""
+    recipe = Recipe.read(recipe) if isinstance(recipe, str) else recipe
     generator = torch.Generator().manual_seed(seed if recipe.seed is None else recipe.seed)
     return photo.with_pixels(recipe(photo.pixels[None], generator).clamp(0, 1))
 
