@@ -49,7 +49,7 @@ from retouch.networks.build import count_parameters
 from retouch.networks.spec import Spec
 from retouch.training.data import generator_of
 from retouch.training.pairs import samples_of
-from retouch.training.pictures import Pictures, find_pictures, load_pictures
+from retouch.training.pictures import Pictures, divided, find_pictures, load_pictures
 from retouch.training.recipe import NetworkRecipe, TrainingRecipe, read_recipe
 from retouch.training.trainer import Trainer
 
@@ -108,7 +108,7 @@ def main() -> None:
             if name not in task.networks:
                 raise OptionError(unknown("candidate", name, list(task.networks)))
         with tempfile.TemporaryDirectory() as folder:
-            training, held_out = divided(arguments.images, task.recipe, arguments.held_out, Path(folder))
+            training, held_out = pictures_of(arguments.images, task.recipe, arguments.held_out, Path(folder))
             cases = [_case(held_out[number], task, number) for number in range(len(held_out))]
             rows, models = [], []
             for name in chosen:
@@ -181,20 +181,19 @@ def _with(task: Task, name: str, rate: float | None) -> TrainingRecipe:
     return recipe if rate is None else replace(recipe, optimizer=replace(recipe.optimizer, rate=rate))
 
 
-def divided(folders: Sequence[Path], recipe: TrainingRecipe, count: int, scratch: Path) -> tuple[Pictures, Pictures]:
+def pictures_of(
+    folders: Sequence[Path], recipe: TrainingRecipe, count: int, scratch: Path
+) -> tuple[Pictures, Pictures]:
     """The pictures to train on, and those held out, drawn by the recipe's seed; decoded into ``scratch``."""
 
     def skipped(reason: str) -> None:
         print(reason, file=sys.stderr)
 
     pictures = load_pictures(find_pictures(folders), scratch / "pictures.pixels", on_skip=skipped)
-    order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(recipe.run.seed)).tolist()
-    large = [number for number in order if min(pictures.entries[number].shape[1:]) >= recipe.data.crop]
-    held_out = large[:count]
-    rest = sorted(set(order) - set(held_out))
-    if not held_out or not rest:
-        raise RetouchError(f"{len(large)} pictures of at least {recipe.data.crop} pixels: too few to hold some out")
-    return pictures.only(rest), pictures.only(sorted(held_out))
+    training, held_out = divided(pictures, lambda different: count, recipe.run.seed, recipe.data.crop)
+    if not len(held_out) or not len(training):
+        raise RetouchError(f"{len(pictures)} pictures, {len(held_out)} large enough: too few to hold some out")
+    return training, held_out
 
 
 def trained(recipe: TrainingRecipe, pictures: Pictures, seconds: float) -> tuple[Model, dict[str, Any]]:

@@ -27,7 +27,7 @@ from retouch.training.distributed import Place, agree, join, place, restarted, u
 from retouch.training.logs import Board, CsvLog, curves
 from retouch.training.painting import painted
 from retouch.training.pairs import Pairs, PairSamples, load_data, samples_of
-from retouch.training.pictures import Pictures, find_pictures, load_pictures
+from retouch.training.pictures import Pictures, divided, find_pictures, load_pictures, shuffled
 from retouch.training.recipe import TrainingRecipe
 from retouch.training.trainer import Trainer
 from retouch.training.validation import Validation, Validator, in_words
@@ -249,21 +249,16 @@ def _pictures(
     crop = max(part.data.crop for part in recipe.stages())  # the same pictures for all stages
     everything = load_data(recipe, images, targets, load, skip)
     recipe = with_classes(recipe, images, everything)
-    order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(recipe.run.seed)).tolist()
     if isinstance(everything, Pairs):
         if validate is not None:
             raise OptionError("--validate is for recipes that degrade pictures; of pairs some are kept apart")
+        order = shuffled(len(everything), recipe.run.seed)
         kept = kept_apart(len(everything))
         return recipe, everything.only(sorted(order[kept:])), everything.only(sorted(order[:kept]))
     if validate is not None:
         return recipe, everything, load(find_pictures([validate]), "validation")
-    spots = [(file, entry.number) for file, entry in zip(everything.files, everything.entries, strict=True)]
-    first = {spot: index for index, spot in reversed(list(enumerate(spots)))}  # a folder may be given twice
-    cut = recipe.data.view == "cut"  # else every size will do
-    large = [i for i in order if not cut or min(everything.entries[i].shape[1:]) >= crop]
-    chosen = set(list(dict.fromkeys(spots[i] for i in large))[: kept_apart(len(first))])
-    rest = [i for i, spot in enumerate(spots) if spot not in chosen]
-    return recipe, everything.only(rest), everything.only(sorted(first[spot] for spot in chosen))
+    smallest = crop if recipe.data.view == "cut" else 0  # else every size will do
+    return recipe, *divided(everything, kept_apart, recipe.run.seed, smallest)
 
 
 class _Loop:

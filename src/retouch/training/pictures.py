@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from retouch.image.errors import PictureError, PictureWarning, RetouchError
@@ -214,3 +215,24 @@ def _decode(file: Path) -> NDArray[np.uint8]:
         pixels = open_image(file).pixels
     made: NDArray[np.uint8] = (pixels * 255).round().byte().numpy()
     return made
+
+
+def shuffled(count: int, seed: int) -> list[int]:
+    """The numbers below ``count`` in an order that only ``seed`` decides on."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+def divided(
+    pictures: Pictures, held_out: Callable[[int], int], seed: int, smallest: int = 0
+) -> tuple[Pictures, Pictures]:
+    """The pictures to learn from, and those held out, of which none is among the first, though it were given twice.
+
+    ``held_out``: how many, from the number of different pictures. Drawn by ``seed`` among those with both sides of at
+    least ``smallest`` pixels; there may be fewer.
+    """
+    spots = [(file, entry.number) for file, entry in zip(pictures.files, pictures.entries, strict=True)]
+    first = {spot: index for index, spot in reversed(list(enumerate(spots)))}
+    large = [i for i in shuffled(len(spots), seed) if min(pictures.entries[i].shape[1:]) >= smallest]
+    chosen = set(list(dict.fromkeys(spots[i] for i in large))[: held_out(len(first))])
+    rest = [i for i, spot in enumerate(spots) if spot not in chosen]
+    return pictures.only(rest), pictures.only(sorted(first[spot] for spot in chosen))
