@@ -53,15 +53,15 @@ def test_one_block_by_hand() -> None:
         head = network.head((x - 0.5) / 0.25)
         block = network.body[0]
         body = head + block.second(torch.relu(block.first(head)))  # type: ignore[operator, union-attr]
-        change = functional.pixel_shuffle(network.tail(head + network.join(body)), 2)
+        change = functional.pixel_shuffle(network.tail.convolution(head + network.join(body)), 2)
         assert torch.allclose(network(x), _bicubic(x, 2) + change, atol=1e-6)
 
 
 def test_it_can_leave_bicubic() -> None:
     network = ResidualSR(2, 4, 1)
     network(torch.rand(1, 3, 8, 8)).square().mean().backward()
-    assert network.tail.weight.grad is not None
-    assert bool(network.tail.weight.grad.abs().sum() > 0)
+    assert network.tail.convolution.weight.grad is not None
+    assert bool(network.tail.convolution.weight.grad.abs().sum() > 0)
 
 
 @pytest.mark.parametrize(("scale", "blocks"), [(2, 2), (3, 1), (1, 1)])

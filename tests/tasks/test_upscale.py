@@ -167,7 +167,7 @@ def kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         arguments = {"scale": 2, "width": 3, "blocks": 1}
         network = build("residual-sr", arguments)
         with torch.no_grad():
-            network.tail.bias.fill_(bias)  # type: ignore[union-attr, operator]
+            network.tail.convolution.bias.fill_(bias)  # type: ignore[union-attr, operator]
         card = dataclasses.replace(_card(f"{family}-x2", arguments, family), architecture="residual-sr")
         save_weights(folder / f"{family}-x2.safetensors", network.state_dict(), card, half=False)
     return folder

@@ -9,10 +9,10 @@ Super-Resolution", CVPR Workshops 2017, section 3.1: no normalisation). Narrower
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from retouch.networks.residual_unet import ResidualBlock
 from retouch.networks.spec import Spec
+from retouch.networks.sub_pixel import SubPixelTail
 
 _BICUBIC = 2  # pixels to each side that the enlargement looks at
 _MEAN, _DEVIATION = 0.5, 0.25
@@ -37,15 +37,10 @@ class ResidualSR(nn.Module):
         self.head = nn.Conv2d(channels, width, 3, padding=1)
         self.body = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
         self.join = nn.Conv2d(width, width, 3, padding=1)
-        self.tail = nn.Conv2d(width, channels * scale**2, 3, padding=1)
-        nn.init.zeros_(self.tail.weight)
-        nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
+        self.tail = SubPixelTail(width, channels, scale, skip="bicubic")
         self.spec = Spec(channels=channels, scale=scale, halo=max(2 * blocks + 3, _BICUBIC))
 
     def forward(self, x: Tensor) -> Tensor:
-        scale = self.spec.scale
         y = self.head((x - _MEAN) / _DEVIATION)
-        y = self.tail(y + self.join(self.body(y)))
-        # the enlargement in the input's precision: half of it would round the picture itself
-        large = x if scale == 1 else functional.interpolate(x, scale_factor=scale, mode="bicubic", align_corners=False)
-        return large + functional.pixel_shuffle(y, scale)
+        made: Tensor = self.tail(y + self.join(self.body(y)), x)
+        return made
