@@ -19,7 +19,7 @@ NAMES = recipe_names()
 
 
 def test_every_published_network_has_its_recipe() -> None:
-    assert {"fsrcnn-x2", "fsrcnn-x3", "fsrcnn-x4", "fsrcnn-s-x3", "vdsr", "srresnet-x4", "srgan-x4"} <= set(NAMES)
+    assert {"fsrcnn-x2", "fsrcnn-x3", "fsrcnn-x4", "fsrcnn-s-x3", "vdsr-paper", "srresnet-x4", "srgan-x4"} <= set(NAMES)
     assert {"pix2pix", "cyclegan", "dualgan", "encoder-decoder"} <= set(NAMES)
 
 
