@@ -6,21 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from retouch.networks.build import count_parameters
 from retouch.networks.residual_sr import ResidualSR
-
-
-def _moved(network: ResidualSR) -> ResidualSR:
-    """All that begins at zero at something else."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if not bool(parameter.any()):
-                nn.init.normal_(parameter, std=0.05)
-    return network.eval()
+from tests.networks.conftest import Moved
 
 
 def _bicubic(x: Tensor, scale: int) -> Tensor:
@@ -46,8 +37,8 @@ def test_at_scale_one_it_begins_as_the_picture() -> None:
     assert torch.equal(ResidualSR(1, 4, 1)(x), x)
 
 
-def test_one_block_by_hand() -> None:
-    network = _moved(ResidualSR(2, 4, 1))
+def test_one_block_by_hand(moved: Moved) -> None:
+    network = moved(ResidualSR(2, 4, 1))
     x = torch.rand(1, 3, 6, 5)
     with torch.no_grad():
         head = network.head((x - 0.5) / 0.25)
@@ -65,8 +56,8 @@ def test_it_can_leave_bicubic() -> None:
 
 
 @pytest.mark.parametrize(("scale", "blocks"), [(2, 2), (3, 1), (1, 1)])
-def test_the_halo_is_exact(scale: int, blocks: int) -> None:
-    network = _moved(ResidualSR(scale, 4, blocks, 1)).double()
+def test_the_halo_is_exact(moved: Moved, scale: int, blocks: int) -> None:
+    network = moved(ResidualSR(scale, 4, blocks, 1)).double()
     halo = network.spec.halo
     side = 2 * halo + 5
     x = torch.rand(1, 1, side, side, dtype=torch.float64, requires_grad=True)

@@ -6,21 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 from torch.nn import functional
 
 from retouch.networks.build import count_parameters
 from retouch.networks.residual_unet import ResidualBlock, ResidualUNet
-
-
-def _moved(network: ResidualUNet) -> ResidualUNet:
-    """All that begins at zero at something else."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if not bool(parameter.any()):
-                nn.init.normal_(parameter, std=0.05)
-    return network.eval()
+from tests.networks.conftest import Moved
 
 
 def test_parameters_by_hand() -> None:
@@ -55,9 +45,9 @@ def test_it_can_leave_the_identity() -> None:
     assert bool(block.second.weight.grad.abs().sum() > 0)
 
 
-def test_one_level_by_hand() -> None:
+def test_one_level_by_hand(moved: Moved) -> None:
     """Pixels sorted into channels, head, block, tail, and back, added to the picture."""
-    network = _moved(ResidualUNet((6,), (1,)))
+    network = moved(ResidualUNet((6,), (1,)))
     x = torch.rand(1, 3, 6, 8)
     with torch.no_grad():
         y = network.head(functional.pixel_unshuffle(4 * x - 2, 2))
@@ -66,8 +56,8 @@ def test_one_level_by_hand() -> None:
         torch.testing.assert_close(network(x), x + functional.pixel_shuffle(y, 2))
 
 
-def test_what_it_is_told_scales_and_shifts_before_the_relu() -> None:
-    network = _moved(ResidualUNet((6,), (1,), levels=2))
+def test_what_it_is_told_scales_and_shifts_before_the_relu(moved: Moved) -> None:
+    network = moved(ResidualUNet((6,), (1,), levels=2))
     x = torch.rand(1, 3, 6, 8)
     told = torch.tensor([0.3, 0.8])
     planes = told[None, :, None, None].expand(1, -1, 6, 8)
@@ -79,8 +69,8 @@ def test_what_it_is_told_scales_and_shifts_before_the_relu() -> None:
         torch.testing.assert_close(network(torch.cat((x, planes), 1)), x + functional.pixel_shuffle(y, 2))
 
 
-def test_told_nothing_it_is_the_network_without_levels() -> None:
-    told, plain = _moved(ResidualUNet((6, 5), (1, 1), levels=4)), ResidualUNet((6, 5), (1, 1)).eval()
+def test_told_nothing_it_is_the_network_without_levels(moved: Moved) -> None:
+    told, plain = moved(ResidualUNet((6, 5), (1, 1), levels=4)), ResidualUNet((6, 5), (1, 1)).eval()
     missing = plain.load_state_dict(told.state_dict(), strict=False)
     assert not missing.missing_keys
     assert len(missing.unexpected_keys) == 4  # of the teller, and of three blocks
@@ -90,8 +80,8 @@ def test_told_nothing_it_is_the_network_without_levels() -> None:
         assert not torch.allclose(told(torch.cat((x, torch.ones(2, 4, 8, 12)), 1)), plain(x))
 
 
-def test_each_picture_of_a_batch_is_told_its_own() -> None:
-    network = _moved(ResidualUNet((6, 5), (1, 1), levels=1))
+def test_each_picture_of_a_batch_is_told_its_own(moved: Moved) -> None:
+    network = moved(ResidualUNet((6, 5), (1, 1), levels=1))
     x = torch.cat((torch.rand(1, 3, 8, 8).expand(2, -1, -1, -1), torch.rand(2, 1, 1, 1).expand(-1, -1, 8, 8)), 1)
     with torch.no_grad():
         made = network(x)
@@ -99,8 +89,8 @@ def test_each_picture_of_a_batch_is_told_its_own() -> None:
         torch.testing.assert_close(network(x[1:]), made[1:])
 
 
-def test_sides_that_are_no_multiple_repeat_their_last_pixels() -> None:
-    network = _moved(ResidualUNet((6, 5), (1, 1)))
+def test_sides_that_are_no_multiple_repeat_their_last_pixels(moved: Moved) -> None:
+    network = moved(ResidualUNet((6, 5), (1, 1)))
     x = torch.rand(1, 3, 7, 9)
     whole = functional.pad(x, (0, 3, 0, 1), mode="replicate")
     with torch.no_grad():

@@ -45,18 +45,24 @@ def _card(name: str, arguments: dict[str, Any], family: str = "transform") -> Ca
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Weights for x4 and x8, and nothing else."""
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only folder with weights, without any."""
     folder = tmp_path / "home" / "models"
     folder.mkdir(parents=True)
     monkeypatch.setenv("RETOUCH_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(catalogue, "PACKAGED", tmp_path / "none")
+    return folder
+
+
+@pytest.fixture
+def home(empty: Path) -> Path:
+    """Weights for x4 and x8, and nothing else."""
     for scale in (4, 8):
         arguments = {"scale": scale, "width": 4, "blocks": 1}
         state = _network(arguments).state_dict()
         card = _card(f"transform-x{scale}", arguments)
-        save_weights(folder / f"transform-x{scale}.safetensors", state, card, half=False)
-    return folder
+        save_weights(empty / f"transform-x{scale}.safetensors", state, card, half=False)
+    return empty
 
 
 def _picture(channels: int = 3, alpha: bool = False) -> Image:
@@ -157,20 +163,16 @@ def test_exported(arguments: dict[str, Any], tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def kinds(empty: Path) -> Path:
     """A weight for clean pictures and one for photographs as they come; what they add differs."""
-    folder = tmp_path / "home" / "models"
-    folder.mkdir(parents=True)
-    monkeypatch.setenv("RETOUCH_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(catalogue, "PACKAGED", tmp_path / "none")
     for family, bias in (("residual", 0.1), ("residual-real", 0.2)):
         arguments = {"scale": 2, "width": 3, "blocks": 1}
         network = build("residual-sr", arguments)
         with torch.no_grad():
             network.tail.convolution.bias.fill_(bias)  # type: ignore[union-attr, operator]
         card = dataclasses.replace(_card(f"{family}-x2", arguments, family), architecture="residual-sr")
-        save_weights(folder / f"{family}-x2.safetensors", network.state_dict(), card, half=False)
-    return folder
+        save_weights(empty / f"{family}-x2.safetensors", network.state_dict(), card, half=False)
+    return empty
 
 
 def _added(picture: Image, **options: Any) -> float:

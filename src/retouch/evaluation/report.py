@@ -114,9 +114,8 @@ class Report:
             "parameters": self.parameters,
             "psnr": finite(self.psnr),
             "ssim": finite(self.ssim),
-            **_given(self, _MORE),
             "seconds": finite(self.seconds),
-            **_given(self, ("seconds_per_megapixel",)),
+            **_given(self, (*_MORE, "seconds_per_megapixel")),
             "images": [
                 {"name": s.name, "psnr": finite(s.psnr), "ssim": finite(s.ssim), **_given(s, (*_MORE, "megapixels"))}
                 | {"seconds": round(s.seconds, 4)}
