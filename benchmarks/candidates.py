@@ -21,7 +21,6 @@ Prints a Markdown table, and writes it as candidates.md with all numbers as cand
 from __future__ import annotations
 
 import argparse
-import copy
 import functools
 import json
 import math
@@ -35,8 +34,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from speed import operations_of
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from retouch.degradations.recipe import Recipe
 from retouch.image.errors import OptionError, RetouchError, unknown
@@ -260,9 +259,7 @@ def facts(network: nn.Module) -> dict[str, Any]:
     spec = network.spec
     assert isinstance(spec, Spec)
     side = math.lcm(spec.multiple, 240)
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        made = copy.deepcopy(network).to("meta")(torch.empty(1, spec.inputs, side, side))
-    gflop = counter.get_total_flops() / 1e9 / (made.shape[2] * made.shape[3] / 1e6)
+    gflop = operations_of(network, side, side) / 1e9 / ((side * spec.scale) ** 2 / 1e6)
     return {"parameters": count_parameters(network), "gflop_per_megapixel": gflop}
 
 

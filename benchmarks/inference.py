@@ -23,14 +23,13 @@ import functools
 import json
 import math
 import platform
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from speed import CLOCKS, matrix_peaks, operations_of, seconds_of
+from torch import Tensor
 
 from retouch.image.errors import OptionError, RetouchError
 from retouch.models import catalogue
@@ -49,8 +48,6 @@ RUNTIME = "onnxruntime"
 RUNNER = "Retouch, runner, auto"
 HEAVIEST = 8e11
 """Operations above which the frame is halved: a round of a network should take seconds."""
-
-CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
 def main() -> None:
@@ -92,26 +89,6 @@ def main() -> None:
     (arguments.output / "inference.md").write_text(text)
 
 
-def matrix_peaks(device: torch.device, clock: Callable[[], float], side: int) -> dict[str, float]:
-    """GFLOP/s of the fastest matrix product, of every type a network may run in; both layouts, two sizes."""
-    types = {"float32": torch.float32}
-    if device.type == "cuda":
-        types["float16"] = torch.float16
-    elif fast_bfloat16(device):
-        types["bfloat16"] = torch.bfloat16
-    peaks = {}
-    for called, dtype in types.items():
-        best = 0.0
-        for length in (side, side // 2):
-            left, right = (torch.randn(length, length, device=device).to(dtype) for _ in range(2))
-            for factor in (right, right.t()):
-                for _ in range(8):
-                    seconds = _seconds(functools.partial(torch.matmul, left, factor), device, clock)
-                    best = max(best, 2 * length**3 / seconds / 1e9)
-        peaks[called] = best
-    return peaks
-
-
 def measure(
     name: str, height: int, width: int, device: torch.device, rounds: int, clock: Callable[[], float], peaks: Any
 ) -> dict[str, Any]:
@@ -119,10 +96,10 @@ def measure(
     model, trained = _model(name)
     spec = model.network.spec
     assert isinstance(spec, Spec)
-    operations = _operations(model.network, spec, height, width)
+    operations = operations_of(model.network, height, width)
     while operations > HEAVIEST and min(height, width) >= 64:
         height, width = height // 2, width // 2
-        operations = _operations(model.network, spec, height, width)
+        operations = operations_of(model.network, height, width)
     height, width = (side // spec.multiple * spec.multiple for side in (height, width))
     x = torch.rand(1, spec.channels, height, width, generator=torch.Generator().manual_seed(0))
     ways, notes = _ways(model, x, device)
@@ -137,7 +114,7 @@ def measure(
         }
     for _ in range(rounds):
         for way, run in ways.items():
-            rows[way]["seconds"] = min(rows[way]["seconds"], _seconds(run, device, clock))
+            rows[way]["seconds"] = min(rows[way]["seconds"], seconds_of(run, device, clock))
     pixels = expected.shape[2] * expected.shape[3]
     for way, row in rows.items():
         row["megapixels_per_second"] = pixels / row["seconds"] / 1e6
@@ -185,13 +162,6 @@ def _model(name: str) -> tuple[Model, bool]:
         summary="fresh weights",
     )
     return Model(card, network, Path(name)), False
-
-
-def _operations(network: nn.Module, spec: Spec, height: int, width: int) -> int:
-    """Of the convolutions and linear layers, two for each product; counted without computing."""
-    with FlopCounterMode(display=False) as counter:
-        copy.deepcopy(network).to("meta")(torch.empty(1, spec.channels, height, width, device="meta"))
-    return int(counter.get_total_flops())
 
 
 def _ways(model: Model, x: Tensor, device: torch.device) -> tuple[dict[str, Callable[[], Tensor]], dict[str, str]]:
@@ -258,16 +228,6 @@ def _other_runtimes(model: Model, x: Tensor, ways: dict[str, Callable[[], Tensor
         notes[OPENCV] = f"no {error.name}"
     except cv2.error as error:
         notes[OPENCV] = f"cannot run it: {str(error).strip().splitlines()[0]}"
-
-
-def _seconds(run: Callable[[], Tensor], device: torch.device, clock: Callable[[], float]) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    began = clock()
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return max(clock() - began, 1e-9)
 
 
 def markdown(result: dict[str, Any]) -> str:

@@ -458,3 +458,31 @@ def test_candidates_as_published_and_wrong_words(tmp_path: Path, monkeypatch: py
     assert ours.networks["residual-sr"] == theirs.networks["residual-sr"] == ours.recipe.network
     with pytest.raises(SystemExit):
         script.main()
+
+
+def test_training_benchmark_counts_what_a_step_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _photographs(tmp_path / "pictures", 2, 100)
+    words = ["--images", str(tmp_path / "pictures"), "--recipes", "fsrcnn-x2,unet-denoise", "--steps", "2"]
+    words += ["--side", "64", "--device", "cpu", "--output", str(tmp_path)]
+    words += ["run.batch=2", "data.crop=32", "data.shrink=[1.0]", "run.precision=fp32"]
+    _script("benchmarks/training.py", monkeypatch, *words).main()
+    rows = json.loads((tmp_path / "training.json").read_text())["recipes"]
+    assert [row["name"] for row in rows] == ["fsrcnn-x2", "unet-denoise-small", "unet-denoise-large"]
+    forwards, first = 2 * 12_464 * 2 * 16 * 16, 2 * 56 * 25 * 2 * 16 * 16
+    # backwards each product is made twice, but for those of the first layer: nobody asks what its picture should be
+    assert rows[0]["operations"] == 3 * forwards - first
+    for row, batch in zip(rows, (2, 2, 8), strict=True):
+        assert 0 < row["samples"] <= 1
+        assert row["images_per_second"] * row["seconds_per_step"] == pytest.approx(batch)
+        assert row["gflops"] * row["seconds_per_step"] == pytest.approx(row["operations"] / 1e9)
+    assert (tmp_path / "training.md").read_text().count("| unet-denoise-large | 96 | 8 | float32 |") == 1
+
+
+def test_training_benchmark_refuses_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _photographs(tmp_path / "pictures", 1, 16)
+    words = ["--images", str(tmp_path / "pictures"), "--recipes", "fsrcnn-x9", "--side", "8", "--device", "cpu"]
+    with pytest.raises(SystemExit):
+        _script("benchmarks/training.py", monkeypatch, *words).main()
+    assert "'fsrcnn-x9'; did you mean 'fsrcnn-x" in capsys.readouterr().err

@@ -53,6 +53,9 @@ def test_what_is_not_asked_for_is_not_run(levels: tuple[float, ...], run: list[s
         calls.clear()
         network.train()(x)
         assert calls == ["whole", "overlay"]
+        calls.clear()
+        network.requires_grad_(False)(x)
+        assert calls == run
 
 
 def test_fresh_it_changes_nothing() -> None:

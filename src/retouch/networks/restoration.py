@@ -21,8 +21,8 @@ class RestorationNet(nn.Module):
     ``widths``, ``blocks``, ``channels``: of each of the two. ``levels``: planes beside the picture. The last one tells
     how much of the change of ``overlay`` is made (1, or 0 for none); the others are told to ``whole``, which changes
     nothing where they are all 0. ``forward``: ``(B, channels + levels, H, W)``, any size -> ``(B, channels, H, W)``,
-    not clipped; with fresh weights, or told of nothing, the picture itself. What is not asked for costs nothing once
-    the network is trained. Raises ``ValueError`` as ``ResidualUNet``, and for fewer than two levels.
+    not clipped; with fresh weights, or told of nothing, the picture itself. What is not asked for costs nothing, unless
+    it is being trained. Raises ``ValueError`` as ``ResidualUNet``, and for fewer than two levels.
     """
 
     def __init__(
@@ -50,12 +50,16 @@ class RestorationNet(nn.Module):
         picture, planes = self.spec.divided(x)
         levels, asked = planes[:, :-1], planes[:, -1:]
         wanted = (levels.amax(1, keepdim=True) > 0).to(picture.dtype)
-        # in training every weight must have a gradient, and a graph that is exported knows no conditions
-        always = self.training or torch.compiler.is_compiling()
-        if always or bool(wanted.any()):
+        if self._always(self.whole) or bool(wanted.any()):
             mended = self.whole(torch.cat((picture, levels, torch.zeros_like(asked)), 1))
             picture = picture + wanted * (mended - picture)
-        if always or bool(asked.any()):
+        if self._always(self.overlay) or bool(asked.any()):
             off = self.overlay(torch.cat((picture, torch.zeros_like(levels), asked), 1))
             picture = picture + asked * (off - picture)
         return picture
+
+    def _always(self, part: nn.Module) -> bool:
+        """Whether ``part`` runs unasked: a weight that learns must have a gradient, and a graph that is exported knows
+        no conditions."""
+        learns = self.training and any(parameter.requires_grad for parameter in part.parameters())
+        return learns or torch.compiler.is_compiling()
