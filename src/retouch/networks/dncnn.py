@@ -10,6 +10,7 @@ import math
 
 from torch import Tensor, nn
 
+from retouch.networks.plain import Initial, begin_chain
 from retouch.networks.spec import Spec
 
 
@@ -21,10 +22,11 @@ class DnCNN(nn.Module):
     Zero padding. The convolutions before a batch normalisation have no bias of their own, as it would cancel.
 
     556,097 numbers (17, grey), 669,379 (20, colour). Initialised as in the authors' code: N(0, 2 / (9 * width)) in
-    every convolution, biases 0. Raises ``ValueError`` for a depth below 2 or sizes below 1.
+    every convolution, biases 0; ``initial``: see ``plain.begin_chain``. Raises ``ValueError`` for a depth below 2, sizes
+    below 1 or another initial.
     """
 
-    def __init__(self, depth: int = 17, width: int = 64, channels: int = 1) -> None:
+    def __init__(self, depth: int = 17, width: int = 64, channels: int = 1, initial: Initial = "published") -> None:
         super().__init__()
         if depth < 2 or min(channels, width) < 1:
             raise ValueError(f"depth is at least 2, width and channels at least 1, not {depth}, {width}, {channels}")
@@ -42,6 +44,7 @@ class DnCNN(nn.Module):
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
         self.body = nn.Sequential(*layers)
+        begin_chain(self.body, initial)
         self.spec = Spec(channels=channels, halo=depth)
 
     def forward(self, y: Tensor) -> Tensor:

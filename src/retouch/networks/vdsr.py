@@ -9,6 +9,7 @@ import itertools
 
 from torch import Tensor, nn
 
+from retouch.networks.plain import Initial, begin_chain
 from retouch.networks.spec import Spec
 
 
@@ -19,11 +20,11 @@ class VDSR(nn.Module):
     ``(B, channels, H, W)`` in [0, 1], any size -> the same shape, the residual already added. Zero padding in each
     layer, as published.
 
-    Weights without biases: 664,704, as published; and 1,217 biases. Initialised by He et al. 2015, biases 0. Raises
-    ``ValueError`` for a depth below 2 or sizes below 1.
+    Weights without biases: 664,704, as published; and 1,217 biases. Initialised by He et al. 2015, biases 0;
+    ``initial``: see ``plain.begin_chain``. Raises ``ValueError`` for a depth below 2, sizes below 1 or another initial.
     """
 
-    def __init__(self, channels: int = 1, depth: int = 20, width: int = 64) -> None:
+    def __init__(self, channels: int = 1, depth: int = 20, width: int = 64, initial: Initial = "published") -> None:
         super().__init__()
         if depth < 2 or min(channels, width) < 1:
             raise ValueError(f"depth is at least 2, channels and width at least 1, not {depth}, {channels}, {width}")
@@ -36,6 +37,7 @@ class VDSR(nn.Module):
             nn.init.zeros_(convolution.bias)
             layers += [convolution, nn.ReLU(inplace=True)]
         self.body = nn.Sequential(*layers[:-1])
+        begin_chain(self.body, initial)
         self.spec = Spec(channels=channels, halo=depth, enlarged=True)
 
     def forward(self, x: Tensor) -> Tensor:
