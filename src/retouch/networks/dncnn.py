@@ -22,8 +22,8 @@ class DnCNN(nn.Module):
     Zero padding. The convolutions before a batch normalisation have no bias of their own, as it would cancel.
 
     556,097 numbers (17, grey), 669,379 (20, colour). Initialised as in the authors' code: N(0, 2 / (9 * width)) in
-    every convolution, biases 0; ``initial``: see ``plain.begin_chain``. Raises ``ValueError`` for a depth below 2, sizes
-    below 1 or another initial.
+    every convolution, biases 0; ``initial``: see ``plain.begin_chain``. Raises ``ValueError`` for a depth below 2,
+    sizes below 1 or another initial.
     """
 
     def __init__(self, depth: int = 17, width: int = 64, channels: int = 1, initial: Initial = "published") -> None:
