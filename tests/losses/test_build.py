@@ -23,7 +23,7 @@ def no_features() -> nn.Module:
     raise AssertionError("the feature network was made for nothing")
 
 
-@pytest.mark.parametrize("name", ["l1", "l2", "charbonnier", "cross-entropy", "total-variation"])
+@pytest.mark.parametrize("name", ["l1", "l2", "charbonnier", "psnr", "cross-entropy", "total-variation"])
 def test_no_feature_network_is_made_for_nothing(name: str) -> None:
     x = torch.rand(1, 3, 4, 4)
     loss = build_loss(name, features=no_features)
@@ -62,6 +62,7 @@ def test_options_reach_the_loss() -> None:
         ("charbonier", {}, "did you mean 'charbonnier'"),
         ("charbonnier", {"epz": 1}, "unknown option 'epz' of loss charbonnier; did you mean 'eps'"),
         ("charbonnier", {"eps": -1}, "loss charbonnier: eps is above 0, not -1"),
+        ("psnr", {"floor": 0}, "loss psnr: floor is above 0, not 0"),
         ("charbonnier", {"eps": "small"}, "loss charbonnier: "),
         ("l1", {"eps": 1}, "loss l1 has no options, so no 'eps'"),
         ("total-variation", {"training": 1}, "loss total-variation has no options"),

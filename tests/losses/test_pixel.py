@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from retouch.losses.pixel import L1, L2, Charbonnier, CrossEntropy, difference, full
+from retouch.image.image import Image
+from retouch.losses.pixel import L1, L2, Charbonnier, CrossEntropy, NegativePSNR, difference, full
+from retouch.metrics import psnr
 
 PREDICTION = torch.tensor([[0.0, 0.5], [1.0, 0.25]])
 TARGET = torch.tensor([[0.5, 0.5], [0.0, 0.0]])  # differences -.5, 0, 1, .25
@@ -31,6 +33,21 @@ def test_by_hand() -> None:
     assert float(Charbonnier()(TARGET, TARGET)) == pytest.approx(1e-3, rel=1e-6)
 
 
+def test_psnr_is_the_mean_of_the_pictures_by_the_metric_and_weighs_them_alike() -> None:
+    torch.manual_seed(0)
+    target = 0.4 + 0.2 * torch.rand(2, 3, 6, 5)
+    prediction = (target + torch.tensor([0.01, 0.05])[:, None, None, None] * torch.randn(2, 3, 6, 5)).requires_grad_()
+    loss = NegativePSNR(floor=1e-12)(prediction, target)
+    expected = sum(psnr(Image(a), Image(b)) for a, b in zip(prediction.detach(), target, strict=True)) / 2
+    assert float(loss.detach()) == pytest.approx(-expected, abs=1e-3)
+    loss.backward()
+    assert prediction.grad is not None
+    relative = (prediction.grad * (prediction.detach() - target)).sum((1, 2, 3))
+    assert relative.tolist() == pytest.approx([10 / math.log(10)] * 2, rel=1e-4)  # what a step in proportion brings
+    assert float(NegativePSNR()(target, target)) == pytest.approx(-58.92, abs=0.01)
+    assert float(NegativePSNR(1e-4)(target, target)) == pytest.approx(-40, abs=1e-4)
+
+
 @given(VALUES)
 def test_order_of_the_losses(values: list[tuple[float, float]]) -> None:
     """No distance to itself, the same both ways; Charbonnier lies between L1 and L1 + eps; L1^2 is at most L2."""
@@ -43,7 +60,7 @@ def test_order_of_the_losses(values: list[tuple[float, float]]) -> None:
     assert float(L1()(a, a)) == float(L2()(a, a)) == 0
 
 
-@pytest.mark.parametrize("loss", [L1(), L2(), Charbonnier(), CrossEntropy()])
+@pytest.mark.parametrize("loss", [L1(), L2(), Charbonnier(), NegativePSNR(), CrossEntropy()])
 def test_gradient_is_finite_even_where_nothing_differs(loss: nn.Module) -> None:
     prediction = torch.rand(1, 3, 4, 4, requires_grad=True)
     loss(prediction, prediction.detach().clone()).backward()
@@ -51,7 +68,7 @@ def test_gradient_is_finite_even_where_nothing_differs(loss: nn.Module) -> None:
     assert torch.isfinite(prediction.grad).all()
 
 
-@pytest.mark.parametrize("loss", [L1(), L2(), Charbonnier()])
+@pytest.mark.parametrize("loss", [L1(), L2(), Charbonnier(), NegativePSNR()])
 def test_gradient_is_that_of_small_steps(loss: nn.Module) -> None:
     torch.manual_seed(0)
     prediction = torch.rand(2, 3, dtype=torch.float64, requires_grad=True)
@@ -59,7 +76,7 @@ def test_gradient_is_that_of_small_steps(loss: nn.Module) -> None:
     assert torch.autograd.gradcheck(lambda x: loss(x, target), (prediction,))
 
 
-@pytest.mark.parametrize("loss", [L1(), L2(), Charbonnier()])
+@pytest.mark.parametrize("loss", [L1(), L2(), Charbonnier(), NegativePSNR()])
 def test_half_precision_comes_out_in_float32(loss: nn.Module) -> None:
     """A mean of many equal values, in bfloat16 and under autocast, is that value."""
     prediction, target = torch.full((1, 1, 64, 64), 1.5), torch.zeros(1, 1, 64, 64)
@@ -74,7 +91,7 @@ def test_precision_is_never_lowered() -> None:
     assert full(torch.zeros(1, dtype=torch.float16)).dtype == torch.float32
 
 
-@pytest.mark.parametrize("loss", [L1(), L2(), Charbonnier(), CrossEntropy()])
+@pytest.mark.parametrize("loss", [L1(), L2(), Charbonnier(), NegativePSNR(), CrossEntropy()])
 def test_other_shapes_are_not_broadcast(loss: nn.Module) -> None:
     with pytest.raises(ValueError, match=r"\(1, 3, 4, 4\), but target \(1, 1, 4, 4\)"):
         loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 4, 4))

@@ -11,13 +11,14 @@ from torch import nn
 from retouch.image.errors import OptionError, unknown
 from retouch.losses.lpips import LPIPS
 from retouch.losses.perceptual import ContentLoss, Perceptual
-from retouch.losses.pixel import L1, L2, Charbonnier, CrossEntropy
+from retouch.losses.pixel import L1, L2, Charbonnier, CrossEntropy, NegativePSNR
 from retouch.losses.variation import TotalVariation
 
 LOSSES: dict[str, type[nn.Module]] = {
     "l1": L1,
     "l2": L2,
     "charbonnier": Charbonnier,
+    "psnr": NegativePSNR,
     "cross-entropy": CrossEntropy,
     "total-variation": TotalVariation,
     "perceptual": Perceptual,

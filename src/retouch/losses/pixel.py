@@ -56,6 +56,26 @@ class Charbonnier(nn.Module):
         return (difference(prediction, target).square() + self.eps**2).sqrt().mean()
 
 
+class NegativePSNR(nn.Module):
+    """Mean over the pictures of a batch of ``10 log10(MSE + floor)``, ``(B, ...)`` twice -> scalar, in -dB.
+
+    A tenth off the error of a picture counts the same whether much was wrong with it or little; by L2 the most damaged
+    pictures of a batch rule. ``floor``: what counts as no error, above 0 (else ``ValueError``); that of rounding to 8
+    bits unless told. Chen, Chu, Zhang, Sun, "Simple Baselines for Image Restoration", ECCV 2022, section 5 (PSNR loss,
+    after Chen et al., HINet, CVPRW 2021).
+    """
+
+    def __init__(self, floor: float = 1 / (12 * 255**2)) -> None:
+        super().__init__()
+        if not floor > 0:
+            raise ValueError(f"floor is above 0, not {floor}")
+        self.floor = floor
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        errors = difference(prediction, target).square().flatten(1).mean(1)
+        return 10 * (errors + self.floor).log10().mean()
+
+
 class CrossEntropy(nn.Module):
     """Mean over two tensors of one shape in [0, 1] of ``-t log p - (1 - t) log(1 - p)``, in nats -> scalar.
 
