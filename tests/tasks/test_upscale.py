@@ -192,6 +192,30 @@ def test_real_takes_the_weight_for_photographs_as_they_come(kinds: Path) -> None
         retouch.upscale(picture, model="residual-x2", real=True)
 
 
+def test_real_takes_the_noise_out_first_where_that_weight_is_here(kinds: Path) -> None:
+    picture, notes = _picture(alpha=True), []
+    method = TASKS["upscale"].method("residual-real")
+    options = TASKS["upscale"].make_options(real=True, device="cpu")
+    without = method.seconds(1.0, "cpu", options)
+    arguments = {"widths": [2], "blocks": [1]}
+    network = build("residual-unet", arguments)
+    with torch.no_grad():
+        network.tail.bias.fill_(-0.25)  # type: ignore[union-attr, operator]
+    card = dataclasses.replace(
+        _card("unet-denoise", {"scale": 1}, "unet"), architecture="residual-unet", arguments=arguments,
+        tasks=("denoise",), scales=(), sigma=(0, 55),
+    )  # fmt: skip
+    save_weights(kinds / "unet-denoise.safetensors", network.state_dict(), card, half=False)
+    assert _added(Image(0.3 + 0.4 * picture.pixels), real=True) == pytest.approx(0.25 - 0.2, abs=0.01)
+    assert _added(Image(0.3 + 0.4 * picture.pixels), model="residual-real-x2") == pytest.approx(0.2, abs=0.01)
+    assert method.seconds(1.0, "cpu", options) > without
+    large = retouch.upscale(picture, real=True, on_step=lambda step: notes.append(step.note))
+    assert [words for words in notes if words] == ["weights: unet-denoise", "weights: residual-real-x2"]
+    assert large.alpha is not None
+    assert picture.alpha is not None
+    assert float(large.alpha.mean()) == pytest.approx(float(picture.alpha.mean()), abs=0.02)
+
+
 def test_without_the_weight_for_real_photographs_it_says_so(kinds: Path) -> None:
     (kinds / "residual-real-x2.safetensors").unlink()
     with pytest.raises(OptionError, match="no weights of residual-real here: retouch train residual-real-x2 "):
