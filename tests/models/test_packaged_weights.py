@@ -50,9 +50,16 @@ def _scale(runner: Runner) -> int:
 
 def test_there_are_weights() -> None:
     assert {"unet-restore", "unet-colorize", "fsrcnn-x2", "srcnn-955-x3"} <= set(NAMES)
-    assert {"unet-denoise", "unet-dejpeg", "residual-x2", "residual-x3", "residual-x4", "residual-real-x2"} <= set(
-        NAMES
-    )
+    assert {
+        "vdsr",
+        "dncnn-s25",
+        "unet-denoise",
+        "unet-dejpeg",
+        "residual-x2",
+        "residual-x3",
+        "residual-x4",
+        "residual-real-x2",
+    } <= set(NAMES)
     for method in ("pix2pix", "cyclegan", "dualgan"):
         assert {f"{method}-facades", f"{method}-facades-back"} <= set(NAMES)
 
