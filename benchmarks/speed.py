@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from retouch.models.device import fast_bfloat16
@@ -37,7 +37,7 @@ def matrix_peaks(device: torch.device, clock: Callable[[], float], side: int) ->
     return peaks
 
 
-def seconds_of(run: Callable[[], Tensor], device: torch.device, clock: Callable[[], float]) -> float:
+def seconds_of(run: Callable[[], object], device: torch.device, clock: Callable[[], float]) -> float:
     """How long ``run`` takes by ``clock``, until the device has finished."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

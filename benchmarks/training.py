@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from speed import CLOCKS, matrix_peaks
+from speed import CLOCKS, matrix_peaks, seconds_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from retouch.image.errors import RetouchError
@@ -100,12 +100,6 @@ def measured(
     peaks: dict[str, float],
 ) -> dict[str, Any]:
     """What ``steps`` steps take, in all and for their batches."""
-
-    def now() -> float:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return clock()
-
     trainer = Trainer(recipe, samples_of(pictures, recipe), device=device, workers=workers)
     for _ in range(WARM - 1):
         trainer.run_step()
@@ -115,15 +109,10 @@ def measured(
     with FlopCounterMode(display=False) as counter:  # a batch and a step with it
         trainer.run_step()
     operations = counter.get_total_flops() - samples
-    whole = waited = 0.0
+    whole = sum(seconds_of(trainer.run_step, device, clock) for _ in range(steps))
+    waited = 0.0
     for _ in range(steps):
-        began = now()
-        trainer.run_step()
-        whole += now() - began
-    for _ in range(steps):
-        began = now()
-        next(trainer.portions())
-        waited += now() - began
+        waited += seconds_of(lambda: next(trainer.portions()), device, clock)
         if workers:
             trainer.run_step()  # the workers prepare while the network learns
     kind = TYPES[trainer.precision]
