@@ -40,7 +40,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         name="tint", family="unet", architecture="srcnn", arguments=arguments, tasks=("colorize",), colour="rgb",
         summary="of a test",
     )  # fmt: skip
-    save_weights(tmp_path / "home" / "models" / "tint.safetensors", network.state_dict(), card, half=False)
+    save_weights(tmp_path / "home" / "models" / "tint.safetensors", network.state_dict(), card, store="fp32")
     folder = tmp_path / "pictures"
     folder.mkdir()
     for seed in range(2):

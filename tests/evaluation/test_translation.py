@@ -52,7 +52,7 @@ def _save(name: str, architecture: str, arguments: dict[str, Any], network: nn.M
     path = catalogue.user_folder() / f"{name}.safetensors"
     known: dict[str, Any] = {"family": "pix2pix", "tasks": ("translate",), "colour": "rgb", "summary": "of a test"}
     made = Card(name=name, architecture=architecture, arguments=arguments, **known | card)
-    save_weights(path, network.state_dict(), made, half=False)
+    save_weights(path, network.state_dict(), made, store="fp32")
     return path
 
 

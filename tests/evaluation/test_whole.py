@@ -56,7 +56,7 @@ def weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = catalogue.user_folder()
     folder.mkdir(parents=True)
     path = folder / "tiny-x2.safetensors"
-    save_weights(path, network.state_dict(), small_card(), half=False)
+    save_weights(path, network.state_dict(), small_card(), store="fp32")
     return path
 
 
@@ -105,7 +105,7 @@ def test_names(weight: Path) -> None:
     with pytest.raises(OptionError, match="for upscale, not for denoise"):
         resolve("tiny-x2", make_options(sigma=25))
     several = small_card("several", scales=(2, 3))
-    save_weights(weight.with_name("several.safetensors"), read_tensors(weight), several, half=False)
+    save_weights(weight.with_name("several.safetensors"), read_tensors(weight), several, store="fp32")
     with pytest.raises(OptionError, match="it does several"):
         resolve("several", make_options())
 
@@ -151,7 +151,7 @@ def test_reports_say_how_many_numbers_were_learned(weight: Path, data: Path) -> 
         report = evaluate(name, data / "0.png", scale=2, device="cpu")
         assert (report.parameters, json.loads(report.to_json())["parameters"]) == (expected, expected)
     # a second weight of the family for the same scale: which one ran is not for the report to guess
-    save_weights(weight.with_name("b.safetensors"), read_tensors(weight), small_card("b"), half=False)
+    save_weights(weight.with_name("b.safetensors"), read_tensors(weight), small_card("b"), store="fp32")
     assert evaluate("fsrcnn", data / "0.png", scale=2, device="cpu").parameters is None
 
 
@@ -173,7 +173,7 @@ def test_which_sets_a_card_belongs_to(weight: Path) -> None:
         "blocks": small_card("blocks", tasks=("dejpeg",), quality=(5, 30), scales=()),
     }
     for name, card in cards.items():
-        save_weights(weight.with_name(f"{name}.safetensors"), tensors, card, half=False)
+        save_weights(weight.with_name(f"{name}.safetensors"), tensors, card, store="fp32")
     found = {name: [(one.dataset, *one.condition.values()) for one in rounds([name])] for name in cards}
     assert found["grey"] == [("bsd68", 25.0), ("set12", 25.0)]
     assert found["blind"] == [("cbsd68", 15.0), ("cbsd68", 25.0), ("cbsd68", 50.0)]

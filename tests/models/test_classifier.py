@@ -56,7 +56,7 @@ def weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = catalogue.user_folder()
     folder.mkdir(parents=True)
     path = folder / "tiny-classes.safetensors"
-    save_weights(path, _colours(), CARD, half=False)
+    save_weights(path, _colours(), CARD, store="fp32")
     return path
 
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from retouch.image.errors import OptionError, RetouchError
-from retouch.models.card import Card
+from retouch.models.card import Card, Store
 from retouch.models.header import read_card, read_header
 from retouch.models.load import checksum, load_weights, read_tensors, save_weights
 from retouch.networks.build import build
@@ -47,17 +47,17 @@ def rewritten(path: Path, tensors: dict[str, torch.Tensor]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("half", [True, False])
-def test_round_trip(tmp_path: Path, half: bool) -> None:
+@pytest.mark.parametrize("store", ["fp32", "fp16"])
+def test_round_trip(tmp_path: Path, store: Store) -> None:
     network = build("fsrcnn", SMALL)
-    card = save_weights(tmp_path / "w.safetensors", network.state_dict(), small_card(), half=half)
+    card = save_weights(tmp_path / "w.safetensors", network.state_dict(), small_card(), store=store)
     model = load_weights(tmp_path / "w.safetensors", architecture="fsrcnn")
     assert model.card == card == read_card(tmp_path / "w.safetensors")
     assert card.parameters == sum(p.numel() for p in network.parameters())
     assert not model.network.training
     for (name, got), value in zip(model.network.state_dict().items(), network.state_dict().values(), strict=True):
         assert got.dtype == torch.float32, name
-        assert torch.equal(got, value.half().float() if half else value)
+        assert torch.equal(got, value.half().float() if store == "fp16" else value)
     assert not any(parameter.requires_grad for parameter in model.network.parameters())
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
 
@@ -160,10 +160,10 @@ def test_nan_and_overflow_are_not_written(tmp_path: Path) -> None:
     tensors = dict(build("fsrcnn", SMALL).state_dict())
     first = next(iter(tensors))
     path = tmp_path / "w.safetensors"
-    for value, half in ((float("nan"), False), (float("inf"), False), (1e5, True)):
+    for value, store in ((float("nan"), "fp32"), (float("inf"), "fp32"), (1e5, "fp16"), (1e5, "int8")):
         bad = {**tensors, first: torch.full_like(tensors[first], value)}
         with pytest.raises(RetouchError, match=f"'{first}' holds NaN or infinity; nothing was written"):
-            save_weights(path, bad, small_card(), half=half)
+            save_weights(path, bad, small_card(), store=store)
     assert not list(tmp_path.iterdir())
 
 

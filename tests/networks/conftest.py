@@ -10,19 +10,19 @@ N = TypeVar("N", bound=nn.Module)
 
 
 class Moved(Protocol):
-    """Makes all of a network that begins at zero something else, and puts it out of training."""
+    """Makes all of a network that begins at zero something else, ``std`` large, and puts it out of training."""
 
-    def __call__(self, network: N, /) -> N: ...
+    def __call__(self, network: N, /, std: float = 0.05) -> N: ...
 
 
 @pytest.fixture
 def moved() -> Moved:
-    def changed(network: N) -> N:
+    def changed(network: N, /, std: float = 0.05) -> N:
         torch.manual_seed(0)
         with torch.no_grad():
             for parameter in network.parameters():
                 if not bool(parameter.any()):
-                    nn.init.normal_(parameter, std=0.05)
+                    nn.init.normal_(parameter, std=std)
         return network.eval()
 
     return changed

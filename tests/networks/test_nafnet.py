@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from retouch.networks.build import count_parameters
 from retouch.networks.nafnet import NAFBlock, NAFNet, NAFNetSR
+from tests.networks.conftest import Moved
 
 
 def _block(width: int) -> int:
@@ -46,25 +47,15 @@ def test_parameters_of_the_enlarger_by_hand() -> None:
     assert count_parameters(NAFNetSR(2)) == count == 289_932
 
 
-def _moved(network: nn.Module) -> nn.Module:
-    """All that begins at zero at something else."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if not bool(parameter.any()):
-                nn.init.normal_(parameter, std=0.5)
-    return network.eval()
-
-
 def _norm(x: Tensor) -> Tensor:
     return (x - x.mean(1, keepdim=True)) / (x.var(1, correction=0, keepdim=True) + 1e-6).sqrt()
 
 
-def test_a_block_by_hand() -> None:
+def test_a_block_by_hand(moved: Moved) -> None:
     block = NAFBlock(4)
     x = torch.randn(2, 4, 5, 6)
     assert torch.equal(block(x), x)
-    _moved(block)
+    moved(block, std=0.5)
     for norm in (block.first[0], block.second[0]):
         nn.init.zeros_(norm.bias)  # type: ignore[arg-type]
     with torch.no_grad():
@@ -77,9 +68,8 @@ def test_a_block_by_hand() -> None:
     assert block.first[2].groups == 8
 
 
-def test_one_level_by_hand() -> None:
-    network = _moved(NAFNet(4, (1,), 1, (2,)))
-    assert isinstance(network, NAFNet)
+def test_one_level_by_hand(moved: Moved) -> None:
+    network = moved(NAFNet(4, (1,), 1, (2,)), std=0.5)
     x = torch.rand(1, 3, 6, 8)
     with torch.no_grad():
         y = network.encoder[0](network.head(x))
@@ -95,8 +85,8 @@ def test_it_begins_as_the_identity_at_any_size(height: int, width: int, channels
     assert torch.equal(NAFNet(4, (1, 1), 1, (1, 1), channels)(x), x)
 
 
-def test_sides_that_are_no_multiple_repeat_their_last_pixels() -> None:
-    network = _moved(NAFNet(4, (1, 1), 1, (1, 1)))
+def test_sides_that_are_no_multiple_repeat_their_last_pixels(moved: Moved) -> None:
+    network = moved(NAFNet(4, (1, 1), 1, (1, 1)), std=0.5)
     x = torch.rand(1, 3, 7, 9)
     whole = functional.pad(x, (0, 3, 0, 1), mode="replicate")
     with torch.no_grad():
@@ -106,10 +96,9 @@ def test_sides_that_are_no_multiple_repeat_their_last_pixels() -> None:
 
 @pytest.mark.parametrize(("encoder", "middle", "decoder"), [((1,), 1, (1,)), ((1, 2), 1, (2, 1)), ((2,), 3, (1,))])
 def test_without_its_attention_it_sees_no_farther_than_the_halo(
-    encoder: Sequence[int], middle: int, decoder: Sequence[int]
+    encoder: Sequence[int], middle: int, decoder: Sequence[int], moved: Moved
 ) -> None:
-    network = _moved(NAFNet(4, encoder, middle, decoder, 1)).double()
-    assert isinstance(network, NAFNet)
+    network = moved(NAFNet(4, encoder, middle, decoder, 1), std=0.5).double()
     for module in network.modules():
         if isinstance(module, NAFBlock):
             nn.init.zeros_(module.attention.weight)
@@ -134,12 +123,12 @@ def test_a_deep_one_estimates_no_more_than_64_pixels() -> None:
     assert NAFNet(8).spec.multiple == 16
 
 
-def test_the_enlarger_by_hand() -> None:
+def test_the_enlarger_by_hand(moved: Moved) -> None:
     x = torch.rand(1, 3, 5, 6)
     large = functional.interpolate(x, scale_factor=3, mode="bilinear", align_corners=False)
     network = NAFNetSR(3, width=4, blocks=2)
     assert torch.equal(network(x), large)
-    _moved(network)
+    moved(network, std=0.5)
     with torch.no_grad():
         y = network.body[1](network.body[0](network.head(x)))
         torch.testing.assert_close(network(x), large + functional.pixel_shuffle(network.tail.convolution(y), 3))

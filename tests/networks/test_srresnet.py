@@ -44,6 +44,28 @@ def test_skips_carry_the_input() -> None:
     assert torch.equal(block(x), x)
 
 
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("training", [False, True])
+def test_begun_as_the_identity_it_repeats_every_pixel_and_learns(scale: int, training: bool) -> None:
+    torch.manual_seed(1)
+    network = SRResNet(scale=scale, blocks=2, width=8, initial="identity").train(training)
+    x = torch.rand(2, 3, 6, 5)
+    assert torch.equal(network(x), nn.functional.interpolate(x, scale_factor=scale))
+    network(x).square().sum().backward()
+    silent = [name for name, value in network.named_parameters() if value.grad is None]
+    assert silent == []
+    norms = [layer for layer in network.trunk.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert [bool(norm.weight.any()) for norm in norms] == [True, False, True, False, False]
+    assert all(bool(norm.weight.grad.any()) for norm in norms[-1:] if norm.weight.grad is not None)
+
+
+def test_only_a_known_beginning_that_has_room() -> None:
+    with pytest.raises(ValueError, match="'published' or 'identity', not 'zero'"):
+        SRResNet(initial="zero")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="3 channels need a width as large, not 2"):
+        SRResNet(scale=2, blocks=1, width=2, initial="identity")
+
+
 @pytest.mark.parametrize("arguments", [{"scale": 3}, {"scale": 8}, {"blocks": 0}, {"width": 0}, {"channels": 0}])
 def test_wrong_sizes_are_refused(arguments: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"scale is 2 or 4|at least 1"):

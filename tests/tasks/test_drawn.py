@@ -39,7 +39,7 @@ def weight(home: Path) -> str:
     network = build("pixel-recursive", SMALL)
     card = Card(name="tiny-faces", family="pixel-recursive", architecture="pixel-recursive", arguments=SMALL,
                 tasks=("upscale",), colour="rgb", summary="of a test", scales=(4,))  # fmt: skip
-    save_weights(home / "tiny-faces.safetensors", network.state_dict(), card, half=False)
+    save_weights(home / "tiny-faces.safetensors", network.state_dict(), card, store="fp32")
     return "tiny-faces"
 
 
@@ -95,7 +95,7 @@ def test_a_weight_of_another_architecture_under_its_name(home: Path) -> None:
     arguments = {"scale": 4, "width": 4, "shrunk": 2, "depth": 0}
     card = Card(name="false", family="pixel-recursive", architecture="fsrcnn", arguments=arguments, tasks=("upscale",),
                 colour="y", summary="of a test", scales=(4,))  # fmt: skip
-    save_weights(home / "false.safetensors", build("fsrcnn", arguments).state_dict(), card, half=False)
+    save_weights(home / "false.safetensors", build("fsrcnn", arguments).state_dict(), card, store="fp32")
     with pytest.raises(OptionError, match="false: a weight of fsrcnn, not of pixel-recursive"):
         retouch.upscale(face(), scale=4, model="false", device="cpu")
 

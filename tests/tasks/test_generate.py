@@ -35,7 +35,7 @@ def weight(folder: Path, latent: int = 3) -> Path:
         for parameter in network.parameters():  # fresh weights hardly heed their numbers
             parameter.mul_(4)
     path = folder / f"tiny-{latent}.safetensors"
-    save_weights(path, network.state_dict(), dataclasses.replace(CARD, arguments=arguments), half=False)
+    save_weights(path, network.state_dict(), dataclasses.replace(CARD, arguments=arguments), store="fp32")
     return path
 
 

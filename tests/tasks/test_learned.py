@@ -84,7 +84,7 @@ def _save(
         path,
         network.state_dict(),
         Card(name=name, family=family, architecture=architecture, arguments=arguments, tasks=(task,), **filled),
-        half=False,
+        store="fp32",
     )
     return path
 

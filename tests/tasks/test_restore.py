@@ -63,7 +63,7 @@ def _install(
         colour=colour,
         summary="of a test",
     )
-    save_weights(home / "tiny.safetensors", network.state_dict(), card, half=False)
+    save_weights(home / "tiny.safetensors", network.state_dict(), card, store="fp32")
 
 
 def _dark(side: int = 96) -> Tensor:
@@ -169,7 +169,7 @@ def test_a_network_that_is_told_mends_all_that_is_found(home: Path) -> None:
     )  # fmt: skip
     network = build("residual-unet", arguments)
     nn.init.constant_(network.get_parameter("tail.bias"), 0.01)
-    save_weights(home / "told.safetensors", network.state_dict(), card, half=False)
+    save_weights(home / "told.safetensors", network.state_dict(), card, store="fp32")
     noisy = _damaged(_dark(), GaussianNoise(10))
     result, told = _notes(noisy, explain=True)
     assert "chain: the network, once, for noise" in told

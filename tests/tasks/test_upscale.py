@@ -61,7 +61,7 @@ def home(empty: Path) -> Path:
         arguments = {"scale": scale, "width": 4, "blocks": 1}
         state = _network(arguments).state_dict()
         card = _card(f"transform-x{scale}", arguments)
-        save_weights(empty / f"transform-x{scale}.safetensors", state, card, half=False)
+        save_weights(empty / f"transform-x{scale}.safetensors", state, card, store="fp32")
     return empty
 
 
@@ -171,7 +171,7 @@ def kinds(empty: Path) -> Path:
         with torch.no_grad():
             network.tail.convolution.bias.fill_(bias)  # type: ignore[union-attr, operator]
         card = dataclasses.replace(_card(f"{family}-x2", arguments, family), architecture="residual-sr")
-        save_weights(empty / f"{family}-x2.safetensors", network.state_dict(), card, half=False)
+        save_weights(empty / f"{family}-x2.safetensors", network.state_dict(), card, store="fp32")
     return empty
 
 
@@ -205,7 +205,7 @@ def test_real_takes_the_noise_out_first_where_that_weight_is_here(kinds: Path) -
         _card("unet-denoise", {"scale": 1}, "unet"), architecture="residual-unet", arguments=arguments,
         tasks=("denoise",), scales=(), sigma=(0, 55),
     )  # fmt: skip
-    save_weights(kinds / "unet-denoise.safetensors", network.state_dict(), card, half=False)
+    save_weights(kinds / "unet-denoise.safetensors", network.state_dict(), card, store="fp32")
     assert _added(Image(0.3 + 0.4 * picture.pixels), real=True) == pytest.approx(0.25 - 0.2, abs=0.01)
     assert _added(Image(0.3 + 0.4 * picture.pixels), model="residual-real-x2") == pytest.approx(0.2, abs=0.01)
     assert method.seconds(1.0, "cpu", options) > without

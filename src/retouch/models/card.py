@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from retouch.image.errors import RetouchError
 
@@ -18,6 +18,11 @@ COLOURS = {
     "grey": "the network works on the full-range grey of a picture",
 }
 """How a picture's channels meet the network: the values of ``Card.colour``."""
+
+Store = Literal["fp32", "fp16", "int8"]
+"""How the numbers of a weight lie in its file: see ``storage.packed``."""
+
+STORES: tuple[str, ...] = get_args(Store)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,4 +62,4 @@ def convert(source: str | Path, output: str | Path, card: Card) -> Card:
     network = build(card.architecture, card.arguments)
     tensors = read_pickle(source)
     load_state(network, tensors, f"{source}: not a weight of {card.architecture}")
-    return save_weights(output, tensors, card, half=False)
+    return save_weights(output, tensors, card, store="fp32")

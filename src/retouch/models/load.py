@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from retouch.image.atomic import replacing
 from retouch.image.errors import OptionError, RetouchError, unknown
-from retouch.models.card import Card
+from retouch.models.card import Card, Store
 from retouch.models.header import HEADER, read_card, read_header
+from retouch.models.storage import packed, unpacked
 from retouch.networks.build import build, count_parameters, network_class
 
 __all__ = ["Model", "checksum", "load_state", "load_weights", "read_card", "read_tensors", "save_weights"]
@@ -39,24 +40,22 @@ def checksum(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def save_weights(path: str | Path, tensors: Mapping[str, Tensor], card: Card, *, half: bool = True) -> Card:
+def save_weights(path: str | Path, tensors: Mapping[str, Tensor], card: Card, *, store: Store = "fp16") -> Card:
     """Write the tensors of a network and its card; the card as written, with ``sha256`` and ``parameters`` filled in.
 
-    ``half``: floating point tensors are stored in float16. What is as in the card's base is left out. Written beside
-    its target and renamed. Raises ``RetouchError`` for tensors that hold NaN, or overflow float16, or where the file
-    cannot be written.
+    ``store``: how floating point tensors lie in the file, see ``storage.packed``. What is as in the card's base is left
+    out. Written beside its target and renamed. Raises ``RetouchError`` for tensors that hold NaN, or overflow float16,
+    or where the file cannot be written.
     """
     path = Path(path)
-    stored = {}
-    for name, tensor in tensors.items():
-        value = tensor.detach().cpu().contiguous()
-        if value.is_floating_point():
-            value = value.half() if half else value.float()
-            if not bool(torch.isfinite(value).all()):
-                raise RetouchError(f"{path}: '{name}' holds NaN or infinity; nothing was written")
-        stored[name] = value.clone()
+    stored = packed(tensors, "fp32" if store == "fp32" else "fp16")
+    for name, value in stored.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise RetouchError(f"{path}: '{name}' holds NaN or infinity; nothing was written")
     if card.base:
         stored = _own(stored, card.base)
+    if store == "int8":
+        stored = packed({name: tensors[name] for name in stored}, store)
     network = build(card.architecture, card.arguments)
     card = dataclasses.replace(card, sha256=checksum(stored), parameters=count_parameters(network))
     _write(path, stored, card)
@@ -93,7 +92,7 @@ def load_weights(path: str | Path, *, architecture: str | None = None) -> Model:
             network = build(card.architecture, card.arguments)
     except OptionError as error:
         raise RetouchError(f"{path}: {error}") from error
-    load_state(network, completed(tensors, card, network), f"{path}: not a weight of {card.architecture}")
+    load_state(network, completed(unpacked(tensors), card, network), f"{path}: not a weight of {card.architecture}")
     network.requires_grad_(False)
     return Model(card, network.eval(), path)
 

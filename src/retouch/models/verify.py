@@ -10,6 +10,7 @@ from retouch.image.errors import RetouchError
 from retouch.models.catalogue import UNMEASURED
 from retouch.models.header import read_card
 from retouch.models.load import checksum, completed, load_state, read_tensors
+from retouch.models.storage import unpacked
 from retouch.networks.build import build, count_parameters
 
 
@@ -34,7 +35,8 @@ def problems(path: str | Path) -> list[str]:
     ]
     try:
         network = build(card.architecture, card.arguments)
-        load_state(network, completed(tensors, card, network, shapes_only=True), f"not a weight of {card.architecture}")
+        whole = completed(unpacked(tensors), card, network, shapes_only=True)
+        load_state(network, whole, f"not a weight of {card.architecture}")
     except RetouchError as error:
         return [*found, str(error)]
     if count_parameters(network) != card.parameters:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from retouch.degradations.recipe import Recipe, read_toml
 from retouch.image.errors import OptionError, unknown
-from retouch.models.card import COLOURS
+from retouch.models.card import COLOURS, Store
 from retouch.training import stages, tables
 
 _RESIZING = ("crop", "random_crop", "downsample", "lanczos_downsample", "upsample")  # not of an augmentation
@@ -162,7 +162,8 @@ class RunRecipe:
     ``batch``: pictures a step over all devices; ``accumulate``: portions it is worked off in. ``precision``: "auto"
     (bfloat16 where the device has it, float16 with a scaler on older GPUs, else float32). ``ema``: weight of the
     exponential average of the weights, 0 for none. ``validate_every``, ``save_every`` and ``log_every``: steps.
-    ``keep``: which weights are the result, those of the best validation PSNR or the last ones.
+    ``keep``: which weights are the result, those of the best validation PSNR or the last ones. ``store``: how the
+    weight's file holds them, see ``models.storage.packed``.
     """
 
     steps: int
@@ -175,6 +176,7 @@ class RunRecipe:
     save_every: int = 1000
     log_every: int = 50
     keep: Literal["best", "last"] = "best"
+    store: Store = "fp16"
 
 
 @dataclass(frozen=True, kw_only=True)

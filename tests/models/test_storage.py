@@ -1,0 +1,96 @@
+"""Numbers in eight bits: what is lost, what is not, and that a file of them is a weight like any other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from retouch.image.errors import OptionError, RetouchError
+from retouch.models.card import Card
+from retouch.models.load import load_weights, read_tensors, rewrite_card, save_weights
+from retouch.models.storage import packed, unpacked
+from retouch.models.verify import problems
+from retouch.networks.build import build
+
+ARGUMENTS = {"scale": 2, "blocks": 1, "width": 16}
+
+
+def card() -> Card:
+    return Card(
+        name="eighth", family="srresnet", architecture="srresnet", arguments=ARGUMENTS, tasks=("upscale",),
+        colour="rgb", summary="for tests", scales=(2,),
+    )  # fmt: skip
+
+
+numbers = st.floats(-1e4, 1e4, width=32) | st.just(0.0)
+
+
+@given(hnp.arrays(np.float32, st.tuples(st.integers(1, 5), st.just(128), st.integers(4, 6)), elements=numbers))
+def test_an_error_is_at_most_half_a_step_of_its_row(values: np.ndarray) -> None:
+    value = torch.from_numpy(values)
+    stored = packed({"w": value}, "int8")
+    assert stored["w"].dtype == torch.int8
+    assert stored["w"].shape == value.shape
+    error = (unpacked(stored)["w"] - value).abs().flatten(1)
+    allowed = value.abs().flatten(1).amax(dim=1, keepdim=True) / 254
+    assert bool((error <= allowed * (1 + 1e-5)).all())
+    again = packed(unpacked(stored), "int8")
+    assert torch.equal(again["w"], stored["w"]), "storing twice loses nothing more"
+
+
+def test_each_row_has_its_own_scale() -> None:
+    value = torch.stack([torch.linspace(-1e-5, 1e-5, 600), torch.linspace(-100, 100, 600), torch.zeros(600)])
+    got = unpacked(packed({"w": value}, "int8"))["w"]
+    assert torch.allclose(got[0], value[0], atol=4.1e-8)
+    assert torch.allclose(got[1], value[1], atol=0.41)
+    assert not got[2].any()
+
+
+def test_what_is_small_or_no_number_of_a_row_stays_in_float16() -> None:
+    tensors = {"bias": torch.rand(700), "slope": torch.rand(4, 4), "counter": torch.tensor(7)}
+    stored = packed(tensors, "int8")
+    assert set(stored) == set(tensors)
+    assert stored["bias"].dtype == stored["slope"].dtype == torch.float16
+    assert int(stored["counter"]) == 7
+    assert stored["counter"].dtype == torch.int64
+    with pytest.raises(OptionError, match="fp16"):
+        packed(tensors, "int4")
+
+
+def test_a_tensor_called_scale_of_another_kind_is_left_alone() -> None:
+    tensors = {"w": torch.ones(3), "w.scale": torch.ones(3), "k": torch.ones(2, 2, dtype=torch.int8)}
+    assert set(unpacked(tensors)) == set(tensors)
+
+
+def test_a_weight_in_eight_bits_is_half_the_size_and_gives_nearly_the_same_picture(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = build("srresnet", ARGUMENTS).eval()
+    whole, eighth = tmp_path / "whole.safetensors", tmp_path / "eighth.safetensors"
+    save_weights(whole, network.state_dict(), card(), store="fp16")
+    written = save_weights(eighth, network.state_dict(), card(), store="int8")
+    assert eighth.stat().st_size < 0.65 * whole.stat().st_size
+    model = load_weights(eighth)
+    assert model.card == written
+    assert written.parameters == sum(p.numel() for p in network.parameters())
+    picture = torch.rand(1, 3, 12, 14)
+    with torch.no_grad():
+        difference = (model.network(picture) - network(picture)).square().mean().sqrt()
+    assert 0 < float(difference) < 0.01
+    assert [line for line in problems(eighth) if "measured" not in line] == []
+    before = read_tensors(eighth)
+    rewrite_card(eighth, written)
+    assert all(torch.equal(value, before[name]) for name, value in read_tensors(eighth).items())
+
+
+def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
+    state = build("srresnet", ARGUMENTS).state_dict()
+    state["head.0.weight"][0, 0, 0, 0] = float("nan")
+    with pytest.raises(RetouchError, match="NaN"):
+        save_weights(tmp_path / "bad.safetensors", state, card(), store="int8")
+    assert not list(tmp_path.iterdir())
