@@ -23,6 +23,7 @@ from typing import Any
 
 import skimage.data
 import torch
+from sheets import write
 from torch import Tensor
 
 import retouch
@@ -162,8 +163,7 @@ def main() -> None:
     (arguments.output / "study.md").write_text(table(rows), encoding="utf-8")
     titles = ["blurred", *WEIGHTS, "original"]
     for kind, lines in shown.items():
-        whole = sheet(lines, column_titles=titles, cell=2 * _SIDE)
-        whole.save(arguments.output / f"study-{kind}.jpg", quality=85)
+        write(sheet(lines, column_titles=titles, cell=2 * _SIDE), arguments.output / f"study-{kind}.jpg")
     write_free_sheet(runners, titles, arguments.output / "free.jpg")
     print(table(rows), end="")
 
@@ -182,7 +182,7 @@ def write_free_sheet(runners: dict[str, Runner], titles: list[str], target: Path
             lines.append([Image(y.clamp(0, 1).contiguous()) for y in made])
             names.append(f"{name}, {kind}")
     drawn = sheet(lines, column_titles=titles, row_titles=names, cell=2 * _SIDE, gap=6)
-    drawn.save(target, quality=85)
+    write(drawn, target)
 
 
 def _middle(x: Tensor) -> Tensor:

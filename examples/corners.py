@@ -22,6 +22,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from sheets import write
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
@@ -174,9 +175,8 @@ def show(answer: Callable[[str, Tensor, int], Tensor], target: Path) -> None:
         "and again": answer("pixel recursive", digits, 2),
     }
     rows = [[Image(column[index].contiguous()) for column in columns.values()] for index in range(len(digits))]
-    sheet(rows, column_titles=list(columns), cell=5 * _CANVAS, gap=6, background=(128, 128, 128)).save(
-        target, quality=90
-    )
+    drawn = sheet(rows, column_titles=list(columns), cell=5 * _CANVAS, gap=6, background=(128, 128, 128))
+    write(drawn, target)
 
 
 def main() -> None:

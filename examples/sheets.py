@@ -8,7 +8,11 @@ from pathlib import Path
 import torch
 
 from retouch.degradations.recipe import Recipe
+from retouch.image import resize
 from retouch.image.image import Image
+
+WIDEST = 900
+"""Pixels that a sheet has across in the documentation, whose pages show no more."""
 
 
 def make_parser(description: str | None, side: int | None = None) -> argparse.ArgumentParser:
@@ -29,6 +33,11 @@ def damaged(photo: Image, recipe: str | Recipe, seed: int) -> Image:
 
 
 def write(drawn: Image, output: Path) -> None:
-    """Write the sheet, a JPEG small enough for the repository."""
-    options = {"quality": 82} if output.suffix.lower() in (".jpg", ".jpeg") else {}
-    drawn.save(output, **options)
+    """Write the sheet; as a JPEG at most ``WIDEST`` pixels wide, small enough for the repository."""
+    if output.suffix.lower() not in (".jpg", ".jpeg"):
+        drawn.save(output)
+        return
+    if drawn.width > WIDEST:
+        size = (round(drawn.height * WIDEST / drawn.width), WIDEST)
+        drawn = drawn.with_pixels(resize.lanczos(drawn.pixels[None], size)[0].clamp(0, 1).contiguous())
+    drawn.save(output, quality=70)
