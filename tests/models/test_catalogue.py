@@ -16,7 +16,7 @@ from retouch.image.errors import OptionError, RetouchError
 from retouch.models import cache, catalogue
 from retouch.models.card import Card, Measured
 from retouch.models.load import save_weights
-from retouch.models.verify import problems
+from retouch.models.verify import UNMEASURED, problems
 from retouch.networks.build import build
 
 SMALL = {"scale": 2, "width": 4, "shrunk": 2, "depth": 1}
@@ -135,7 +135,7 @@ def test_verify_names_each_fault(tmp_path: Path) -> None:
     assert written(dataclasses.replace(card, parameters=7), tensors) == [
         f"{card.parameters} parameters, its card says 7"
     ]
-    assert written(dataclasses.replace(card, measured=()), tensors) == [catalogue.UNMEASURED]
+    assert written(dataclasses.replace(card, measured=()), tensors) == [UNMEASURED]
     assert "not a weight of fsrcnn" in written(dataclasses.replace(card, arguments={"scale": 3}), tensors)[0]
     assert "unknown network 'odd'" in written(dataclasses.replace(card, architecture="odd"), tensors)[0]
     path.write_bytes(b"")

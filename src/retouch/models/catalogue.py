@@ -24,9 +24,6 @@ PACKAGED = Path(__file__).parent / "weights"
 
 ENDING = ".safetensors"
 
-UNMEASURED = "never measured (retouch evaluate measures it)"
-"""What ``verify.problems`` says of a weight without measured numbers."""
-
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -140,7 +137,7 @@ def install(source: str | Path, *, replace: bool = False) -> Entry:
     Raises ``RetouchError`` for one that ``verify`` finds unsound (an unmeasured one will do), where the name is taken
     and not to be replaced, and where the folder cannot be written.
     """
-    from retouch.models.verify import problems
+    from retouch.models.verify import UNMEASURED, problems
 
     source = Path(source)
     found = [problem for problem in problems(source) if problem != UNMEASURED]

@@ -7,11 +7,13 @@ from pathlib import Path
 import torch
 
 from retouch.image.errors import RetouchError
-from retouch.models.catalogue import UNMEASURED
 from retouch.models.header import read_card
 from retouch.models.load import checksum, completed, load_state, read_tensors
 from retouch.models.storage import unpacked
 from retouch.networks.build import build, count_parameters
+
+UNMEASURED = "never measured (retouch evaluate measures it)"
+"""What ``problems`` says of a weight without measured numbers."""
 
 
 def problems(path: str | Path) -> list[str]:
