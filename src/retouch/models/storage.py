@@ -11,14 +11,15 @@ from retouch.image.errors import OptionError, unknown
 from retouch.models.card import STORES
 
 _SCALE = ".scale"
-_FEWEST = 512
-"""Tensors of fewer numbers stay in float16: they are what scales and shifts the others, and take no room."""
+_FEWEST = 4096
+"""Tensors of fewer numbers stay in float16, as they take little room and do harm: of them are the first and the last
+convolution of a network, and what modulates the others. They cost ``unet-restore`` .013 dB, all the others .0001 dB."""
 
 
 def packed(tensors: Mapping[str, Tensor], store: str) -> dict[str, Tensor]:
     """``tensors`` as a file holds them; those that are not floating point as they are.
 
-    "int8": a tensor of two dimensions or more and at least 512 numbers becomes whole numbers from -127 to 127, and
+    "int8": a tensor of two dimensions or more and at least 4096 numbers becomes whole numbers from -127 to 127, and
     beside it, under ``name.scale``, what row by row (first dimension) they are to be multiplied by: an error of
     at most 1/254 of the row's largest number. The others, and all with "fp16", become float16. Raises
     ``OptionError`` for another ``store``.
