@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import skimage.data
 from matplotlib.figure import Figure
-from sheets import make_parser
+from sheets import make_parser, write_figure
 
 from retouch.image.image import Image
 from retouch.models.classifier import Classifier
@@ -31,7 +31,7 @@ def main() -> None:
     arguments = make_parser(__doc__).parse_args()
     classifier = Classifier()
     inches = arguments.cell / 100
-    figure = Figure(figsize=(len(PHOTOS) * inches, 1.72 * inches), dpi=72, layout="constrained")
+    figure = Figure(figsize=(len(PHOTOS) * inches, 1.72 * inches), dpi=100, layout="constrained")
     axes = figure.subplots(2, len(PHOTOS), height_ratios=(1, 0.62))
     for (above, below), name in zip(axes.T, PHOTOS, strict=True):
         image = photo(name)
@@ -45,7 +45,7 @@ def main() -> None:
             below.text(0.02, place, words, va="center", fontsize=10, color="#18181b")
         below.set(xlim=(0, 1), ylim=(len(labels) - 0.5, -0.5))
         below.axis("off")
-    figure.savefig(arguments.output, facecolor="white", pil_kwargs={"quality": 75})
+    write_figure(figure, arguments.output)
 
 
 if __name__ == "__main__":

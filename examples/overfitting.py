@@ -15,7 +15,7 @@ import csv
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from sheets import make_parser
+from sheets import make_parser, write_figure
 
 _WIDE = 9  # rows of the log that a point of the training's curve is the mean of
 _TITLES = ("without augmentation", "with augmentation")
@@ -38,7 +38,7 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("runs", type=Path, nargs=2, help="the run folders: without augmentation, and with it")
     arguments = parser.parse_args()
-    figure = Figure(figsize=(4.2 * arguments.cell / 100, 2.5 * arguments.cell / 100), dpi=72, layout="constrained")
+    figure = Figure(figsize=(4.2 * arguments.cell / 100, 2.5 * arguments.cell / 100), dpi=100, layout="constrained")
     axes = figure.subplots(2, 2, sharex=True, sharey="row")
     for column, (run, title) in enumerate(zip(arguments.runs, _TITLES, strict=True)):
         log, validation = read(run / "log.csv"), read(run / "validation.csv")
@@ -51,7 +51,7 @@ def main() -> None:
         axes[0, column].set(title=f"{title}: {validation['accuracy'][-1]:.1%} right in the end", ylim=(0.45, 1.02))
         axes[1, column].set(ylim=(0, 1.6))
     axes[0, 0].legend(loc="lower right")
-    figure.savefig(arguments.output, facecolor="white", pil_kwargs={"quality": 75})
+    write_figure(figure, arguments.output)
 
 
 if __name__ == "__main__":

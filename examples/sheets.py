@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from retouch.degradations.recipe import Recipe
 from retouch.image import resize
 from retouch.image.image import Image
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WIDEST = 900
 """Pixels that a sheet has across in the documentation, whose pages show no more."""
@@ -41,3 +46,12 @@ def write(drawn: Image, output: Path) -> None:
         size = (round(drawn.height * WIDEST / drawn.width), WIDEST)
         drawn = drawn.with_pixels(resize.lanczos(drawn.pixels[None], size)[0].clamp(0, 1).contiguous())
     drawn.save(output, quality=70)
+
+
+def write_figure(figure: Figure, output: Path) -> None:
+    """Write a figure of matplotlib as any other sheet."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    write(Image.from_array(np.asarray(canvas.buffer_rgba())[..., :3].copy()), output)
