@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -132,10 +133,16 @@ def test_drawings_are_of_the_given_pixels_and_differ(name: str, photograph: Tens
 @pytest.mark.parametrize("name", NAMES)
 def test_saved_again_it_is_the_same(name: str, photograph: Tensor, tmp_path: Path) -> None:
     model = catalogue.load(name)
-    save_weights(tmp_path / "again.safetensors", model.network.state_dict(), model.card)
+    store = model.card.recipe["run"].get("store", "fp16")
+    save_weights(tmp_path / "again.safetensors", model.network.state_dict(), model.card, store=store)
     again = load_weights(tmp_path / "again.safetensors")
-    assert again.card == model.card
     state = model.network.state_dict()
+    if store == "int8":  # the scales are made anew, to the last bit but one
+        assert dataclasses.replace(again.card, sha256=model.card.sha256) == model.card
+        for key, value in again.network.state_dict().items():
+            assert torch.allclose(value, state[key], rtol=1e-6, atol=0), key
+        return
+    assert again.card == model.card
     for key, value in again.network.state_dict().items():
         assert torch.equal(value, state[key]), key
 
