@@ -28,7 +28,7 @@ def card() -> Card:
     )  # fmt: skip
 
 
-numbers = st.floats(-1e4, 1e4, width=32) | st.just(0.0)
+numbers = st.floats(-1e4, 1e4, width=32) | st.sampled_from([0.0, 1.401298464324817e-45, 1e-38])
 
 
 @given(hnp.arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 40)), elements=numbers))
@@ -39,7 +39,7 @@ def test_an_error_is_at_most_half_a_step_of_its_row(values: np.ndarray) -> None:
     assert stored["w"].shape == value.shape
     error = (unpacked(stored)["w"] - value).abs().flatten(1)
     allowed = value.abs().flatten(1).amax(dim=1, keepdim=True) / 254
-    assert bool((error <= allowed * (1 + 1e-5)).all())
+    assert bool((error <= allowed * (1 + 1e-5) + 1e-30).all())
     again = packed(unpacked(stored), "int8")
     assert torch.equal(again["w"], stored["w"]), "storing twice loses nothing more"
 
