@@ -11,13 +11,12 @@ With ``--photos`` nothing is damaged first: the middle of each photograph as it 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import skimage.data
-from sheets import damaged, make_parser, write
+from sheets import cut, damaged, make_parser, write
 
 import retouch
 from retouch.degradations.recipe import Recipe
@@ -109,8 +108,7 @@ def _as_they_are(photos: list[Path], side: int, cell: int) -> Image:
 
 def _middle(image: Image, side: int) -> Image:
     top, left = max(0, image.height - side) // 2, max(0, image.width - side) // 2
-    cut = image.pixels[:, top : top + side, left : left + side].contiguous()
-    return dataclasses.replace(image, pixels=cut, alpha=None)
+    return cut(image, top, left, side)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ Michetti, CC0). None of them was trained on. They are made smaller whole, as the
 from __future__ import annotations
 
 import skimage.data
-from sheets import damaged, make_parser, write
+from sheets import cut, damaged, make_parser, write
 
 import retouch
 from retouch.degradations.recipe import Recipe
@@ -33,16 +33,12 @@ def main() -> None:
         small = Image.from_array(damaged(original, SMALLER, seed=0).to_array(8))  # as it would come from a file
         made = [retouch.upscale(small, scale=SCALE, method=method) for method in METHODS]
         side = arguments.side
-        shown = [_part(small, top // SCALE, left // SCALE, side // SCALE)]
-        rows.append(shown + [_part(image, top, left, side) for image in (*made, original)])
+        shown = [cut(small, top // SCALE, left // SCALE, side // SCALE)]
+        rows.append(shown + [cut(image, top, left, side) for image in (*made, original)])
         values = [f"{retouch.psnr(image, original, shave=SCALE, channel='y'):.2f} dB" for image in made]
         captions.append(["", *values, ""])
     titles = ["small", *METHODS, "original"]
     write(sheet(rows, column_titles=titles, captions=captions, cell=arguments.cell, gap=8), arguments.output)
-
-
-def _part(image: Image, top: int, left: int, side: int) -> Image:
-    return Image(image.pixels[:, top : top + side, left : left + side].contiguous())
 
 
 if __name__ == "__main__":

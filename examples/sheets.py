@@ -30,6 +30,11 @@ def make_parser(description: str | None, side: int | None = None) -> argparse.Ar
     return parser
 
 
+def cut(image: Image, top: int, left: int, side: int) -> Image:
+    """The square of ``side`` pixels (or what there is of it) whose upper left corner is there, its colours alone."""
+    return Image(image.pixels[:, top : top + side, left : left + side].contiguous())
+
+
 def damaged(photo: Image, recipe: str | Recipe, seed: int) -> Image:
     """The photograph after a recipe or the one of that name, by its own seed if it has one, else by ``seed``."""
     recipe = Recipe.read(recipe) if isinstance(recipe, str) else recipe

@@ -35,6 +35,19 @@ def _script(path: str, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Modu
     return module
 
 
+def _calls(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[Any, dict[str, Any], Any]]:
+    """What from now on goes into ``retouch.name``, its options, and what comes out, call by call."""
+    seen: list[tuple[Any, dict[str, Any], Any]] = []
+    called = getattr(retouch, name)
+
+    def listen(source: Any, **options: Any) -> Any:
+        seen.append((source, options, called(source, **options)))
+        return seen[-1][2]
+
+    monkeypatch.setattr(retouch, name, listen)
+    return seen
+
+
 def test_demo_writes_sheet_page_and_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _script("examples/demo.py", monkeypatch, "--output", str(tmp_path), "--side", "96").main()
     written = {path.name for path in tmp_path.iterdir()}
@@ -107,38 +120,24 @@ def test_damages_draws_a_picture_and_nine_damages_of_it(tmp_path: Path, monkeypa
 
 def test_restored_draws_each_damage_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "restored.jpg"
-    seen: list[tuple[Any, Any]] = []
-    restore = retouch.restore
-
-    def listen(source: Any, **options: Any) -> Any:
-        seen.append((source, restore(source, **options)))
-        return seen[-1][1]
-
-    monkeypatch.setattr(retouch, "restore", listen)
+    seen = _calls(monkeypatch, "restore")
     _script("examples/restored.py", monkeypatch, str(target), "--side", "128", "--cell", "64").main()
     sheet = retouch.open(target)
     assert sheet.width > 5 * 64
     assert sheet.height > 3 * 64
     assert len(seen) == 5
-    assert all(not torch.equal(poor.pixels, mended.pixels) for poor, mended in seen)
+    assert all(not torch.equal(poor.pixels, mended.pixels) for poor, _, mended in seen)
 
 
 def test_enlarged_draws_each_method_beside_the_original(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "enlarged.jpg"
     script = _script("examples/enlarged.py", monkeypatch, str(target), "--side", "64", "--cell", "64")
     monkeypatch.setattr(script, "CASES", (("chelsea", (64, 112)),))
-    seen: list[tuple[str, Any]] = []
-    upscale = retouch.upscale
-
-    def listen(source: Any, **options: Any) -> Any:
-        seen.append((options["method"], upscale(source, **options)))
-        return seen[-1][1]
-
-    monkeypatch.setattr(retouch, "upscale", listen)
+    seen = _calls(monkeypatch, "upscale")
     script.main()
-    assert [method for method, _ in seen] == list(script.METHODS)
-    assert len({tuple(made.pixels.shape) for _, made in seen}) == 1
-    assert len({float(made.pixels.double().sum()) for _, made in seen}) == len(seen), "no method twice"
+    assert [options["method"] for _, options, _ in seen] == list(script.METHODS)
+    assert len({tuple(made.pixels.shape) for *_, made in seen}) == 1
+    assert len({float(made.pixels.double().sum()) for *_, made in seen}) == len(seen), "no method twice"
     assert retouch.open(target).width > (len(seen) + 2) * 64
 
 
@@ -156,20 +155,13 @@ def test_a_sheet_for_the_documentation_is_no_wider_than_its_pages(
 
 def test_deblurred_draws_each_blur_sharpened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "deblurred.jpg"
-    seen: list[tuple[Any, Any]] = []
-    deblur = retouch.deblur
-
-    def listen(source: Any, **options: Any) -> Any:
-        seen.append((source, deblur(source, **options)))
-        return seen[-1][1]
-
-    monkeypatch.setattr(retouch, "deblur", listen)
+    seen = _calls(monkeypatch, "deblur")
     _script("examples/deblurred.py", monkeypatch, str(target), "--side", "224", "--cell", "64").main()
     sheet = retouch.open(target)
     assert sheet.width > 4 * 64
     assert sheet.height > 4 * 64
     assert len(seen) == 8
-    assert all(not torch.equal(poor.pixels, sharp.pixels) for poor, sharp in seen)
+    assert all(not torch.equal(poor.pixels, sharp.pixels) for poor, _, sharp in seen)
 
 
 def test_facades_draws_what_each_method_makes_of_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from retouch.image.errors import RetouchError
 
@@ -21,8 +21,6 @@ COLOURS = {
 
 Store = Literal["fp32", "fp16", "int8"]
 """How the numbers of a weight lie in its file: see ``storage.packed``."""
-
-STORES: tuple[str, ...] = get_args(Store)
 
 
 @dataclass(frozen=True, kw_only=True)

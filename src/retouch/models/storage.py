@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from retouch.image.errors import OptionError, unknown
-from retouch.models.card import STORES
+from retouch.models.card import Store
 
 _SCALE = ".scale"
 _FEWEST = 4096
@@ -27,8 +28,8 @@ def packed(tensors: Mapping[str, Tensor], store: str) -> dict[str, Tensor]:
     at most 1/254 of the row's largest number. The others, and all with "fp16", become float16. Raises
     ``OptionError`` for another ``store``.
     """
-    if store not in STORES:
-        raise OptionError(unknown("store", store, STORES))
+    if store not in get_args(Store):
+        raise OptionError(unknown("store", store, get_args(Store)))
     found = {}
     for name, tensor in tensors.items():
         value = tensor.detach().cpu().contiguous()

@@ -11,7 +11,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from retouch.networks.plain import Initial
+from retouch.networks.plain import Initial, check_initial
 from retouch.networks.spec import Spec
 
 
@@ -49,8 +49,7 @@ class SRResNet(nn.Module):
         self, scale: int = 4, blocks: int = 16, width: int = 64, channels: int = 3, initial: Initial = "published"
     ) -> None:
         super().__init__()
-        if initial not in ("published", "identity"):
-            raise ValueError(f"initial is 'published' or 'identity', not {initial!r}")
+        check_initial(initial)
         if initial == "identity" and width < channels:
             raise ValueError(f"to begin as the identity, {channels} channels need a width as large, not {width}")
         if scale not in (2, 4):

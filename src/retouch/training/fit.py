@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from retouch.image.errors import OptionError, RetouchError
-from retouch.models.card import Card, Store
+from retouch.models.card import Card
 from retouch.models.load import checksum, load_weights, read_tensors, save_weights
 from retouch.networks.build import count_parameters
 from retouch.solvers.steps import Listener, Step
@@ -160,7 +160,7 @@ class _Staged:
                 shift = sum(earlier.run.steps * earlier.run.batch for _, earlier in self.parts[: number - 1])
                 loop = self.make(part, folder, before, shift, self._heard)
                 self._heard(Step(loop.trainer.step, part.run.steps, note="begins"))
-                result = loop.run_all(store="fp32")  # the next stage begins with the very same weights
+                result = loop.run_all()
                 spent = loop.spent
                 asked = agree(self.stopped, self.device)
                 if not result.finished or (asked and number < len(self.parts)):
@@ -282,8 +282,8 @@ class _Loop:
         self.seconds = 0.0  # of earlier lives of the run
         self.spent = 0.0  # of all of them, as the checkpoint has it
 
-    def run_all(self, store: Store | None = None) -> Result:
-        """All steps, and the weight, stored as ``store`` or else as the recipe says."""
+    def run_all(self) -> Result:
+        """All steps, and the weight."""
         trainer = self.trainer
         if self.file.exists():
             self._restore(checkpoint.load(self.file, self.identity))
@@ -304,9 +304,9 @@ class _Loop:
                 self.board.close()
         path = self.run / f"{self.recipe.name}.safetensors"
         if self.chief:
-            self._write_weight(path, store)
+            self._write_weight(path)
             for name, key in trainer.objective.others.items():
-                self._write_weight(path.with_stem(f"{path.stem}-{name}"), store, trainer.shipped(key))
+                self._write_weight(path.with_stem(f"{path.stem}-{name}"), trainer.shipped(key))
         wait()
         return Result(path, trainer.step, self.best["values"], finished)
 
@@ -452,7 +452,7 @@ class _Loop:
         )
         return heard is not False
 
-    def _write_weight(self, path: Path, store: Store | None, other: nn.Module | None = None) -> None:
+    def _write_weight(self, path: Path, other: nn.Module | None = None) -> None:
         """The product's weight, or that of another network, of its last step."""
         recipe, trainer = self.recipe, self.trainer
         table = recipe.table()
@@ -481,7 +481,7 @@ class _Loop:
             curves=curves(self.run / "log.csv"),
             **said,
         )
-        save_weights(path, weights, card, store=store or recipe.run.store)
+        save_weights(path, weights, card, store=recipe.run.store)
 
 
 def _device_name(device: torch.device) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -256,11 +256,15 @@ class TrainingRecipe:
         self.stages()
 
     def stages(self) -> tuple[TrainingRecipe, ...]:
-        """The recipe of each stage, in order, itself without stages; this one alone where it has none."""
+        """The recipe of each stage, in order, itself without stages; this one alone where it has none.
+
+        A stage stores its weight in float32, whatever ``run.store`` says: the next one begins with the very same.
+        """
         if not self.stage:
             return (self,)
         resolved = stages.resolve(self.table())
-        return tuple(read_table(table, f"stage {number}") for number, table in enumerate(resolved, 1))
+        parts = [read_table(table, f"stage {number}") for number, table in enumerate(resolved, 1)]
+        return tuple(replace(part, run=replace(part.run, store="fp32")) for part in parts)
 
     def degradations(self) -> tuple[Recipe, ...]:
         """The degradations as callables."""
