@@ -142,7 +142,7 @@ def test_merging(base: dict[str, Any], over: dict[str, Any]) -> None:
         ({"name": "a", "stage": []}, "stage 2: 'stage' is of the whole recipe"),
         ({"name": "a", "optimiser": {}}, "stage 2: unknown key 'optimiser'; did you mean 'optimizer'?"),
         ({"name": "a", "network": {"name": "vdsr"}}, "stage 2: network.name is of the whole recipe; a stage replaces"),
-        ({"name": "a", "network": {"arguments": {}}}, "network.arguments is of the whole recipe"),
+        ({"name": "a", "network": {"arguments": {}}}, "stage 2: network.arguments of the last stage are those of the"),
         ({"name": "a", "network": {"start": "x"}}, "network.start is of the whole recipe"),
         ({"name": "a", "data": {"held_out": 3}}, "data.held_out is of the whole recipe"),
         ({"name": "a", "run": {"seed": 3}}, "run.seed is of the whole recipe"),
@@ -334,6 +334,45 @@ def test_a_stage_begins_where_the_last_one_ended(
         for key, value in read_tensors(file).items():
             assert torch.equal(weights[key], value)
         assert shift == expected  # samples used before: 4 steps of 4, 3 steps of 2
+
+
+def test_a_network_that_grows(
+    tiny: RecipeMaker, train: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny(
+        {
+            "network": {"name": "residual-sr", "arguments": {"scale": 2, "width": 4, "blocks": 3, "channels": 1}},
+            "stage": [
+                {"name": "small", "network": {"arguments": {"blocks": 1}}, "run": {"steps": 3}},
+                {"name": "longer", "network": {"arguments": {"blocks": 1}}, "run": {"steps": 2}},
+                {"name": "grown", "run": {"steps": 2}},
+            ],
+        }
+    )
+    first, second, third = recipe.stages()
+    assert [part.network.arguments["blocks"] for part in (first, second, third)] == [1, 1, 3]
+    assert [part.network.arguments["width"] for part in (first, second, third)] == [4, 4, 4]
+    assert [part.network.partly for part in (first, second, third)] == [False, False, True]
+    x = torch.rand(1, 1, 9, 9)
+    begun: list[Tensor] = []
+    true = Trainer.run_step
+
+    def watched(self: Trainer) -> dict[str, Tensor]:
+        if self.step == 0:
+            with torch.no_grad():
+                begun.append(self.product(x))
+        return true(self)
+
+    monkeypatch.setattr(Trainer, "run_step", watched)
+    result = train(recipe)
+    before = load_weights(tmp_path / "run" / "2-longer" / "tiny-longer.safetensors").network
+    with torch.no_grad():
+        assert torch.allclose(begun[2], before(x), atol=1e-6)  # new blocks change nothing before they learn
+    assert not torch.allclose(begun[2], begun[0], atol=1e-4)
+    whole = load_weights(result.weight)
+    assert whole.card.steps == 7
+    assert sum(name.startswith("body.2.") for name in whole.network.state_dict()) > 0
+    assert train(recipe).finished  # and is not begun again
 
 
 @pytest.mark.parametrize("at", [(1, 2), (1, 4), (2, 1), (2, 3), (3, 1), (3, 2)])

@@ -16,6 +16,10 @@ A stage's tables are merged into the recipe's, key by key and as deep as tables 
 list, and a table that gives itself another ``name`` leaves the old ``arguments`` behind. Every stage is put over the
 recipe as it is written, not over the stage before it. Each begins with the weight of the one before it, in float32,
 with a new optimiser; a critic begins afresh. Progressive resizing: Howard and Gugger, fastai, 2018.
+
+A stage before the last may have other ``network.arguments``: a smaller network, which the next stage begins with as far
+as names and sizes fit. What is new there has its fresh values; blocks that begin as the identity, such as
+``ResidualBlock``, change nothing until they learn (Chen, Goodfellow, Shlens, "Net2Net", ICLR 2016).
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from typing import Any
 from retouch.image.errors import OptionError, unknown
 
 _TABLES = ("network", "critic", "data", "objective", "optimizer", "schedule", "run")
-_NETWORK = ("frozen", "frozen_statistics")
+_NETWORK = ("arguments", "frozen", "frozen_statistics")
 _SHARED = {"data": ("held_out", "cache"), "run": ("seed",)}  # what all stages have in common, or pictures would leak
 _REQUIRED = (("data", "crop"), ("run", "steps"))
 
@@ -37,16 +41,18 @@ def resolve(table: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The tables of each stage as an ordinary recipe without stages, named ``RECIPE-STAGE``, from a recipe's tables.
 
     The weight that a later stage starts from has the name of the stage before it. Raises ``OptionError`` for a stage
-    that replaces what it may not: the card, the network itself, or what all stages share.
+    that replaces what it may not: the card, the network (its sizes, in the last stage), or what all stages share.
     """
     base = {key: value for key, value in table.items() if key != "stage"}
     made: list[dict[str, Any]] = []
     for number, stage in enumerate(table["stage"], 1):
-        _check(stage, number)
+        _check(stage, number, last=number == len(table["stage"]))
         own = merged(base, {key: value for key, value in stage.items() if key != "name"})
         own["name"] = f"{base['name']}-{stage['name']}"
         if made:
-            own["network"] = own["network"] | {"start": made[-1]["name"], "partly": False}
+            before = made[-1]
+            grown = own["network"]["arguments"] != before["network"]["arguments"]
+            own["network"] = own["network"] | {"start": before["name"], "partly": grown}
         made.append(own)
     return made
 
@@ -107,7 +113,7 @@ def _first(table: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
-def _check(stage: Mapping[str, Any], number: int) -> None:
+def _check(stage: Mapping[str, Any], number: int, last: bool) -> None:
     where = f"stage {number}"
     name = stage.get("name")
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
@@ -122,7 +128,9 @@ def _check(stage: Mapping[str, Any], number: int) -> None:
         for inner in value:
             if key == "network" and inner not in _NETWORK:
                 raise OptionError(
-                    f"{where}: network.{inner} is of the whole recipe; a stage replaces {' and '.join(_NETWORK)}"
+                    f"{where}: network.{inner} is of the whole recipe; a stage replaces {', '.join(_NETWORK)}"
                 )
+            if key == "network" and inner == "arguments" and last:
+                raise OptionError(f"{where}: network.arguments of the last stage are those of the whole recipe")
             if inner in _SHARED.get(key, ()):
                 raise OptionError(f"{where}: {key}.{inner} is of the whole recipe, a stage cannot replace it")
