@@ -65,7 +65,7 @@ _FAMILIES = {
     "transform": _Family(494_784, 15_552, "transform-x4"),
     "dncnn": _Family(0, 667_008, "dncnn-blind"),
     "dncnn-3": _Family(0, 667_008, "dncnn-3"),
-    "unet": _Family(0, 69_725, "unet-{task}"),
+    "unet": _Family(0, 97_952, "unet-{task}"),
     "encoder-decoder": _Family(0, 5_400, "faces-deblur"),
     "pixel-recursive": _Family(0, 650_000, "pixel-recursive-faces"),
 }

@@ -130,8 +130,8 @@ def test_values_as_json_gives_them(name: str, value: Any, kept: Any) -> None:
 
 
 def test_a_method_without_weights_says_how_to_get_them() -> None:
-    with pytest.raises(Problem, match="no weights of srgan here") as caught:
-        schemas.checked(TASKS["upscale"], {"method": "srgan"}, pictures=[], has_mask=False)
+    with pytest.raises(Problem, match="no weights of transform here") as caught:
+        schemas.checked(TASKS["upscale"], {"method": "transform"}, pictures=[], has_mask=False)
     assert caught.value.option == "method"
 
 
