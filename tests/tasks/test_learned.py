@@ -18,6 +18,7 @@ from retouch.image.errors import Cancelled, OptionError
 from retouch.image.image import Image
 from retouch.image.resize import bicubic
 from retouch.models.card import Card
+from retouch.models.catalogue import for_task
 from retouch.models.load import save_weights
 from retouch.networks.build import build
 from retouch.solvers.steps import Step
@@ -66,11 +67,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _save(
-    folder: Path, name: str, family: str, task: str, *, value: float | None = None, scale: int = 1, **card: Any
+    folder: Path,
+    name: str,
+    family: str,
+    task: str,
+    *,
+    value: float | None = None,
+    scale: int = 1,
+    width: int = 4,
+    **card: Any,
 ) -> Path:
     """A weight: FSRCNN of random weights, or (``value``) SRCNN that makes every pixel that grey."""
     architecture = "fsrcnn" if value is None else "srcnn"
-    arguments: dict[str, Any] = {"scale": scale, "width": 4, "shrunk": 2, "depth": 0}
+    arguments: dict[str, Any] = {"scale": scale, "width": width, "shrunk": 2, "depth": 0}
     if value is not None:
         arguments = {"kernels": [1, 1, 1], "widths": [1, 1], "channels": 3 if card.get("colour") == "rgb" else 1}
     network = build(architecture, arguments)
@@ -219,6 +228,18 @@ def test_progress_counts_the_tiles_of_all_stages_and_false_cancels(home: Path) -
     assert {step.note for step in steps} >= {"weights: fsrcnn-x2", "weights: fsrcnn-x3"}
     with pytest.raises(Cancelled):
         retouch.upscale(image, method="fsrcnn", tile="40", on_step=lambda step: step.note is not None)
+
+
+def test_a_larger_weight_costs_more(home: Path) -> None:
+    """The estimate goes by the parameters of the weight that runs for a scale, the largest there is."""
+    task = TASKS["upscale"]
+    for name, scale, width in (("small", 2, 4), ("large", 2, 64), ("other", 3, 4)):
+        _save(home, name, "residual", "upscale", scale=scale, scales=(scale,), width=width)
+    parameters = {card.name: card.parameters for card in for_task("upscale", "residual")}
+    method = task.method("residual")
+    two, three = (method.seconds(1, "cpu", task.make_options(scale=scale)) for scale in (2, 3))
+    moved = [1e6 * scale**2 * 1e-7 for scale in (2, 3)]
+    assert (two - moved[0]) / (three - moved[1]) == pytest.approx(parameters["large"] / parameters["other"])
 
 
 def test_the_ensemble_costs_eight_times_the_network(home: Path) -> None:

@@ -46,11 +46,16 @@ class LearnedOptions(MethodOptions):
 
 @dataclass(frozen=True)
 class _Family:
-    """Multiplications per pixel of the picture as it comes in and as it goes out; the recipe that trains a weight."""
+    """Multiplications per pixel of the picture as it comes in and as it goes out; the recipe that trains a weight.
+
+    ``parameters``: of the network they are counted of, where the weights of a family are of several sizes: they grow
+    with the parameters.
+    """
 
     at_input: float
     at_output: float
     recipe: str
+    parameters: int | None = None
 
 
 _FAMILIES = {
@@ -58,14 +63,14 @@ _FAMILIES = {
     "fsrcnn": _Family(12_464, 0, "fsrcnn-x{scale}"),
     "espcn": _Family(20_032, 288, ""),
     "vdsr": _Family(0, 664_704, "vdsr"),
-    "residual": _Family(358_992, 0, "residual-x{scale}"),
-    "residual-real": _Family(358_992, 0, "residual-real-x2"),
+    "residual": _Family(358_992, 0, "residual-x{scale}", 359_868),
+    "residual-real": _Family(358_992, 0, "residual-real-x2", 359_868),
     "srresnet": _Family(1_950_000, 15_552, "srresnet-x4"),
     "srgan": _Family(1_950_000, 15_552, "srgan-x4"),
     "transform": _Family(494_784, 15_552, "transform-x4"),
     "dncnn": _Family(0, 667_008, "dncnn-blind"),
     "dncnn-3": _Family(0, 667_008, "dncnn-3"),
-    "unet": _Family(0, 97_952, "unet-{task}"),
+    "unet": _Family(0, 97_952, "unet-{task}", 982_124),
     "encoder-decoder": _Family(0, 5_400, "faces-deblur"),
     "pixel-recursive": _Family(0, 650_000, "pixel-recursive-faces"),
 }
@@ -113,7 +118,7 @@ def learned_method(
         summary=summary,
         cost=cost,
         prefer=prefer,
-        seconds=_seconds(family),
+        seconds=_seconds(task, family),
         rank=rank,
         run=lambda image, options, on_step: _run(task, family, level, image, options, on_step),
         available=lambda options: _why_not(task, family, options),
@@ -211,6 +216,14 @@ def _pick(task: str, cards: list[Card], channels: int, level: Callable[[], float
     return min(cards, key=order)
 
 
+def _by_scale(cards: Sequence[Card]) -> dict[int, Card]:
+    """The largest weight for each scale."""
+    found: dict[int, Card] = {}
+    for card in sorted(cards, key=lambda card: (card.parameters, card.name)):
+        found |= dict.fromkeys(card.scales, card)
+    return found
+
+
 # -- the run
 
 
@@ -242,9 +255,7 @@ def run_network(
         if reason is not None:
             raise OptionError(f"--method {family}: {reason}")
     if task == "upscale":
-        by_scale: dict[int, Card] = {}
-        for card in sorted(cards, key=lambda card: (card.parameters, card.name)):
-            by_scale |= dict.fromkeys(card.scales, card)
+        by_scale = _by_scale(cards)
         if not any(scale > 1 for scale in by_scale):
             raise OptionError(f"--model {options.model}: its card names no scale")
         stages = [(by_scale[scale], scale) for scale in plan_scales(options.scale, list(by_scale))]
@@ -327,18 +338,26 @@ def _progress(on_step: Listener, began: float, before: int, after: list[int], ar
 _FASTER = 1.4
 
 
-def _seconds(family: str) -> Callable[[float, str, Any], float]:
+def _seconds(task: str, family: str) -> Callable[[float, str, Any], float]:
     """The estimate of ``Method.seconds``: two operations a multiplication, and the moving of the pixels.
 
     The runner reaches more of a processor than the fitting of a network does: 180 GFLOP/s on two cores in float32.
     """
 
     def seconds(megapixels: float, device: str, options: Any) -> float:
+        from retouch.models.catalogue import for_task
+
         costs = _FAMILIES[family]
+        cards = for_task(task, family)
+        largest = max((card.parameters for card in cards), default=0)
         speed = _FASTER * operations_per_second(device, faithful=False)
         total, pixels = 0.0, megapixels * 1e6
-        for scale in plan_scales(getattr(options, "scale", 1), (2, 3, 4)) or [1]:
+        by_scale = _by_scale(cards) if task == "upscale" else {}
+        factors = [factor for factor in by_scale if factor > 1] or [2, 3, 4]
+        for scale in plan_scales(getattr(options, "scale", 1), factors) or [1]:
             operations = 2 * pixels * (costs.at_input + costs.at_output * scale**2)
+            if costs.parameters is not None and largest:
+                operations *= (by_scale[scale].parameters if scale in by_scale else largest) / costs.parameters
             pixels *= scale**2
             total += operations * (8 if options.ensemble else 1) / speed + pixels * 1e-7
         return total
