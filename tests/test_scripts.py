@@ -484,7 +484,7 @@ def test_candidates_as_published_and_wrong_words(tmp_path: Path, monkeypatch: py
 
 
 def test_training_benchmark_counts_what_a_step_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _photographs(tmp_path / "pictures", 2, 100)
+    _photographs(tmp_path / "pictures", 2, 128)
     words = ["--images", str(tmp_path / "pictures"), "--recipes", "fsrcnn-x2,unet-denoise", "--steps", "2"]
     words += ["--side", "64", "--device", "cpu", "--output", str(tmp_path)]
     words += ["run.batch=2", "data.crop=32", "data.shrink=[1.0]", "run.precision=fp32"]
@@ -492,12 +492,12 @@ def test_training_benchmark_counts_what_a_step_computes(tmp_path: Path, monkeypa
     rows = json.loads((tmp_path / "training.json").read_text())["recipes"]
     assert [row["name"] for row in rows] == [
         "fsrcnn-x2",
-        *(f"unet-denoise-{stage}" for stage in ("small", "large", "psnr", "grown")),
+        *(f"unet-denoise-{stage}" for stage in ("small", "large", "psnr", "grown", "wide")),
     ]
     forwards, first = 2 * 12_464 * 2 * 16 * 16, 2 * 56 * 25 * 2 * 16 * 16
     # backwards each product is made twice, but for those of the first layer: nobody asks what its picture should be
     assert rows[0]["operations"] == 3 * forwards - first
-    for row, batch in zip(rows, (2, 2, 8, 8, 8), strict=True):
+    for row, batch in zip(rows, (2, 2, 8, 8, 8, 5), strict=True):
         assert 0 < row["samples"] <= 1
         assert row["images_per_second"] * row["seconds_per_step"] == pytest.approx(batch)
         assert row["gflops"] * row["seconds_per_step"] == pytest.approx(row["operations"] / 1e9)

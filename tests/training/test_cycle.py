@@ -129,6 +129,29 @@ def test_pix2pix_critic_sees_the_input_too() -> None:
         assert judged == pytest.approx(0.5 * ((2 + more - 1) ** 2 + (1.5 + more) ** 2) / 2)
 
 
+def test_the_critic_counts_less_while_it_is_new() -> None:
+    def make() -> Adversarial:
+        return Adversarial(
+            Times(1.5), Sum(1.0), features=lambda name: nn.Identity(), losses=[{"name": "l1"}],
+            weight=1.0, early_weight=0.1, early_steps=2, kind="least-squares",
+        )  # fmt: skip
+
+    objective, shares = make(), []
+    for _ in range(4):
+        found = _losses(objective, "generator")
+        shares.append((found["loss"] - found["l1"]) / found["adversarial"])
+        _losses(objective, "critic")
+        for turn in objective.turns:
+            objective.stepped(turn.name)
+    assert shares == pytest.approx([0.1, 0.1, 1.0, 1.0])
+    again = make()
+    again.load_state_dict(objective.state_dict())
+    found = _losses(again, "generator")
+    assert found["loss"] == pytest.approx(found["l1"] + found["adversarial"])
+    with pytest.raises(OptionError, match="early_steps is at least 0"):
+        Adversarial(Times(1.0), Sum(1.0), features=lambda name: nn.Identity(), losses=[], early_steps=-1)
+
+
 # -- the pool
 
 
