@@ -18,7 +18,7 @@ from retouch.image.sheet import sheet
 
 SCALE = 4
 SMALLER = Recipe.from_table({"name": "smaller", "step": [{"kind": "downsample", "factor": SCALE}]})
-METHODS = ("bicubic", "fsrcnn", "srresnet", "residual")
+METHODS = ("bicubic", "fsrcnn", "srresnet", "srgan", "residual")
 CASES = (("astronaut", (76, 176)), ("coffee", (48, 160)), ("chelsea", (64, 112)))
 """The photograph, and the upper left corner of the part of it."""
 

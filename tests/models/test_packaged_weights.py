@@ -14,7 +14,7 @@ import retouch
 from retouch.degradations.levels import Levels
 from retouch.image.errors import RetouchError
 from retouch.image.image import Image
-from retouch.image.resize import resize
+from retouch.image.resize import bicubic, resize
 from retouch.metrics import psnr
 from retouch.models import catalogue
 from retouch.models.classifier import Classifier
@@ -60,9 +60,25 @@ def test_there_are_weights() -> None:
         "residual-x3",
         "residual-x4",
         "residual-real-x2",
+        "srresnet-x4",
+        "srgan-x4",
     } <= set(NAMES)
     for method in ("pix2pix", "cyclegan", "dualgan"):
         assert {f"{method}-facades", f"{method}-facades-back"} <= set(NAMES)
+
+
+def test_srgan_is_sharper_than_srresnet(photograph: Tensor) -> None:
+    """The detail of a photograph made four times smaller and larger again: its share that comes back."""
+    original = photograph[:, 20:148, 180:308]  # the face
+    small = bicubic(original[None], (32, 32)).clamp(0, 1)[0]
+
+    def detail(pixels: Tensor) -> float:
+        return float((pixels.diff(dim=1).square().mean() + pixels.diff(dim=2).square().mean()) / 2)
+
+    shares = {
+        name: detail(_runner(name).run(small, 4).clamp(0, 1)) / detail(original) for name in ("srresnet-x4", "srgan-x4")
+    }
+    assert shares["srresnet-x4"] + 0.1 < shares["srgan-x4"] < 1.3
 
 
 def test_they_are_small() -> None:
