@@ -148,6 +148,8 @@ def test_the_critic_counts_less_while_it_is_new() -> None:
     again.load_state_dict(objective.state_dict())
     found = _losses(again, "generator")
     assert found["loss"] == pytest.approx(found["l1"] + found["adversarial"])
+    again.load_state_dict({})  # of a checkpoint from before the steps were counted
+    assert again.steps == 0
     with pytest.raises(OptionError, match="early_steps is at least 0"):
         Adversarial(Times(1.0), Sum(1.0), features=lambda name: nn.Identity(), losses=[], early_steps=-1)
 

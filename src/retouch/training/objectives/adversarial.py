@@ -81,4 +81,4 @@ class Adversarial(Supervised):
         return {"steps": self.steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.steps = state["steps"]
+        self.steps = state.get("steps", 0)  # checkpoints from before they were counted have none
