@@ -54,6 +54,7 @@ def test_there_are_weights() -> None:
     assert {
         "vdsr",
         "dncnn-s25",
+        "dncnn-blind",
         "unet-denoise",
         "unet-dejpeg",
         "residual-x2",

@@ -126,8 +126,9 @@ def test_border_and_weights_of_losses(tiny: RecipeMaker, samples: Callable[..., 
     assert float(found["loss"]) == pytest.approx(2 * float(found["l1"]) + 0.5 * float(found["l2"]), rel=1e-5)
 
 
-def test_frozen_parameters_stay(tiny: RecipeMaker, samples: Callable[..., Samples]) -> None:
-    recipe = tiny({"network.frozen": ["features."]})
+@pytest.mark.parametrize("frozen", ["features.", "*eat*s."])
+def test_frozen_parameters_stay(tiny: RecipeMaker, samples: Callable[..., Samples], frozen: str) -> None:
+    recipe = tiny({"network.frozen": [frozen]})
     trainer = Trainer(recipe, samples(recipe))
     before = {name: value.detach().clone() for name, value in trainer.product.named_parameters()}
     for _ in range(2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from retouch.training import tables
 from retouch.training.data import damaged
 from retouch.training.objectives.build import OBJECTIVES
 from retouch.training.recipe import OptimizerRecipe, read_recipe, read_table, recipe_names
+from retouch.training.trainer import make_network
 
 NAMES = recipe_names()
 
@@ -44,6 +46,15 @@ def test_shipped_recipe(name: str) -> None:
         assert judged.shape[:2] == (2, 1)
     for turn in ("network", "generator", "critic"):
         assert recipe.optimizer.of(turn).rate > 0
+
+
+def test_srgan_learns_all_but_the_batch_normalisations() -> None:
+    recipe = read_recipe("srgan-x4").network
+    network = make_network(replace(recipe, start=None))
+    normalised = {name for name, module in network.named_modules() if isinstance(module, torch.nn.BatchNorm2d)}
+    frozen = {name.rpartition(".")[0] for name, value in network.named_parameters() if not value.requires_grad}
+    assert frozen == normalised
+    assert len(frozen) == 33
 
 
 @pytest.mark.parametrize(

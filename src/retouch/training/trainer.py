@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -57,9 +58,13 @@ def make_network(recipe: NetworkRecipe) -> nn.Module:
             )
         network.load_state_dict(own | fitting)
     for name, parameter in network.named_parameters():
-        if name.startswith(recipe.frozen) and recipe.frozen:
+        if _is_frozen(name, recipe):
             parameter.requires_grad_(False)
     return network
+
+
+def _is_frozen(name: str, recipe: NetworkRecipe) -> bool:
+    return any(fnmatchcase(name, f"{beginning}*") for beginning in recipe.frozen)
 
 
 def _start_base(network: nn.Module, recipe: NetworkRecipe) -> None:
@@ -285,7 +290,7 @@ def _fixed_statistics(network: nn.Module, recipe: NetworkRecipe) -> list[nn.Modu
     found: list[nn.Module] = [
         module
         for name, module in network.named_modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and f"{name}.".startswith(recipe.frozen)
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and _is_frozen(f"{name}.", recipe)
     ]
     if not found:
         raise OptionError("recipe: network.frozen_statistics: no batch normalisation is under network.frozen")
