@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import pytest
 import skimage.data
@@ -51,6 +52,27 @@ def test_auto_takes_the_trained_network_for_twelve_megapixels(task: str, method:
     assert known.choose(0.3, known.make_options(device="cpu")).name == method
     if task != "deblur":  # which says of itself half a minute a megapixel
         assert known.choose(12.0, known.make_options(device="cpu")).name == method
+
+
+@pytest.mark.parametrize("scale", [3, 4])
+def test_every_factor_takes_it(scale: int) -> None:
+    known = TASKS["upscale"]
+    assert known.choose(12.0, known.make_options(device="cpu", scale=scale)).name == "residual"
+
+
+def test_upscale_says_what_a_noisy_picture_needs() -> None:
+    said: list[str | None] = []
+
+    def notes(picture: Image, **options: Any) -> list[str]:
+        said.clear()
+        retouch.upscale(picture, on_step=lambda step: said.append(step.note), **options)
+        return [note for note in said if note and "like noise" in note]
+
+    clean = _photo("astronaut", 64)
+    noisy = _damaged(clean, GaussianNoise(40))
+    (found,) = notes(noisy)
+    assert "--real takes it out" in found
+    assert notes(noisy, real=True) == notes(noisy, method="bicubic") == notes(clean) == []
 
 
 @pytest.mark.parametrize("sigma", [15, 25, 50])

@@ -9,7 +9,7 @@ from retouch.image.errors import OptionError
 from retouch.tasks.base import Method, Task, as_image, option
 from retouch.tasks.denoise import DENOISE
 from retouch.tasks.drawn import drawing_method
-from retouch.tasks.iterate import Network, deep_prior, prior_seconds
+from retouch.tasks.iterate import Network, deep_prior, note, prior_seconds
 from retouch.tasks.learned import LearnedOptions, learned_method, target_size
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class UpscaleOptions(LearnedOptions):
         "for photographs as they come, a little soft, with noise and JPEG in them: takes these out too; without it "
         "a clean picture is expected, and all that is in it is made larger",
     )
+    budget: float = option(120.0, "seconds that 'auto' may spend on a picture", minimum=0, unit="s", metavar="SECONDS")
     match_histogram: Literal["auto", "on", "off"] = option(
         "auto",
         "give the large picture the histogram of the small one, in red, green and blue by themselves; "
@@ -115,6 +116,24 @@ def _learned(family: str, *, rank: int, summary: str, cost: str, prefer: str, ma
     return replace(method, run=_enlarged(method.run, matched=matched))
 
 
+_NOISY = 12.0
+"""From this estimate of sigma on, a picture is called noisy: one clean photograph in forty reaches it by its texture."""
+
+
+def _told_of_noise(method: Method) -> Method:
+    """``method``, which first tells the listener when the picture seems to have noise, which it enlarges too."""
+
+    def run(image: Image, options: UpscaleOptions, on_step: Listener | None) -> Image:
+        from retouch.solvers.noise_level import estimate_sigma
+
+        sigma = estimate_sigma(image)
+        if sigma >= _NOISY and options.model is None:
+            note(on_step, f"this looks like noise of sigma {sigma:.0f}, which is enlarged too; --real takes it out")
+        return method.run(image, options, on_step)
+
+    return replace(method, run=run)
+
+
 def _without_noise_first(method: Method) -> Method:
     """``method`` on what the network of ``denoise`` leaves, where its weight is here and ``--model`` names no other.
 
@@ -167,13 +186,15 @@ UPSCALE = Task(
     help="make a picture larger, up to 16 times each side",
     options=UpscaleOptions,
     methods=_by_kind(
-        _learned(
-            "residual",
-            rank=95,
-            summary="a plain residual network of 0.4 million numbers, all its work at the small size, on the three "
-            "colours (after EDSR, Lim et al. 2017)",
-            cost="a few seconds a megapixel of the small picture",
-            prefer="nearly always: sharp and true, for pictures that are clean",
+        _told_of_noise(
+            _learned(
+                "residual",
+                rank=95,
+                summary="a plain residual network of 0.7 million numbers, all its work at the small size, on the three "
+                "colours (after EDSR, Lim et al. 2017)",
+                cost="some seconds a megapixel of the small picture",
+                prefer="nearly always: sharp and true, for pictures that are clean",
+            )
         ),
         _without_noise_first(
             _learned(
