@@ -149,17 +149,17 @@ def main() -> None:
 
 
 def make_task(kind: str, scale: int, values: Sequence[str], *, published: bool) -> Task:
-    """The recipe, the networks that take turns in it, and how they are judged."""
+    """The recipe, of several stages the first, the networks that take turns in it, and how they are judged."""
     if kind == "denoise":
-        recipe = read_recipe("unet-denoise", values)
+        recipe = read_recipe("unet-denoise", values).stages()[0]
         damage = Recipe.from_table({"name": "noise", "step": [{"kind": "gaussian_noise", "sigma": SIGMA}]})
         rivals, scale, border, channel = DENOISERS, 1, 0, "rgb"
     else:
-        recipe = read_recipe(f"residual-x{scale}", values)
+        recipe = read_recipe(f"residual-x{scale}", values).stages()[0]
         damage = recipe.degradations()[0]
         rivals = {name: {"scale": scale, **({} if published else arguments)} for name, arguments in ENLARGERS.items()}
         border, channel = scale, "y"
-    networks = {recipe.network.name: recipe.network}
+    networks = {recipe.network.name: replace(recipe.network, start=None)}
     networks |= {name: NetworkRecipe(name=name, arguments=arguments) for name, arguments in rivals.items()}
     return Task(recipe, networks, damage, scale, border, channel)
 

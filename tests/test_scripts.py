@@ -441,7 +441,8 @@ def test_candidates_learn_for_the_same_time_and_are_judged_on_what_none_has_seen
     own, rival = ("residual-sr", "safmn") if task == "upscale" else ("residual-unet", "nafnet")
     words = ["--images", str(tmp_path / "pictures"), "--task", task, "--networks", f"{own},{rival}", "--seconds", "0.3"]
     words += ["--rate", f"{rival}=5e-4", "--held-out", "2", "--rounds", "1", "--size", "24x16"]
-    words += ["--output", str(tmp_path), "run.batch=1", "data.crop=16", "data.shrink=[1.0]", "run.precision=fp32"]
+    words += ["--output", str(tmp_path), "stage.0.run.batch=1"]
+    words += ["stage.0.data.crop=16", "data.shrink=[1.0]", "run.precision=fp32"]
     script = _script("benchmarks/candidates.py", monkeypatch, *words)
     learned: list[list[str]] = []
     samples_of = script.samples_of

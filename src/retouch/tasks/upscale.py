@@ -117,7 +117,7 @@ def _learned(family: str, *, rank: int, summary: str, cost: str, prefer: str, ma
 
 
 _NOISY = 12.0
-"""From this estimate of sigma on, a picture is called noisy: one clean photograph in forty reaches it by its texture."""
+"""From this estimate of sigma on a picture is called noisy; one clean photograph in forty reaches it by its texture."""
 
 
 def _told_of_noise(method: Method) -> Method:
