@@ -65,8 +65,9 @@ ENLARGERS: dict[str, dict[str, Any]] = {
 
 DENOISERS: dict[str, dict[str, Any]] = {
     "nafnet": {"width": 16, "encoder": [2, 2, 4], "middle": 4, "decoder": [2, 2, 2]},
+    "dncnn": {"depth": 17, "channels": 3, "initial": "identity"},
 }
-"""About as many numbers as the recipe's own."""
+"""About as many numbers as the recipe's own; DnCNN as published, but for where it begins (see the recipe dncnn-s25)."""
 
 
 @dataclass(frozen=True)
