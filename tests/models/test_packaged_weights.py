@@ -20,7 +20,7 @@ from retouch.models import catalogue
 from retouch.models.classifier import Classifier
 from retouch.models.features import FEATURES, _package_places, feature_path
 from retouch.models.header import read_card
-from retouch.models.load import load_weights, save_weights
+from retouch.models.load import load_weights, read_tensors, save_weights
 from retouch.models.runner import Runner
 from retouch.networks.latent import Sampler
 
@@ -156,8 +156,11 @@ def test_saved_again_it_is_the_same(name: str, photograph: Tensor, tmp_path: Pat
     state = model.network.state_dict()
     if store == "int8":  # the scales are made anew, to the last bit but one
         assert dataclasses.replace(again.card, sha256=model.card.sha256) == model.card
+        apart = any(key.endswith(".large") for key in read_tensors(model.path))
         for key, value in again.network.state_dict().items():
-            assert torch.allclose(value, state[key], rtol=1e-6, atol=0), key
+            # those stored before the largest numbers lay apart get finer steps, and are rounded to them
+            step = 0.0 if apart or value.ndim < 2 else float(value.abs().max()) / 254
+            assert torch.allclose(value, state[key], rtol=1e-6, atol=step), key
         return
     assert again.card == model.card
     for key, value in again.network.state_dict().items():
