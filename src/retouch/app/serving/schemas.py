@@ -153,7 +153,7 @@ def describe_methods(task: Task, device: str) -> list[dict[str, Any]]:
             }
         )
     usable = [row for row in rows if row["unavailable"] is None]
-    budget = fields_of(task.options)["budget"].default
+    budget = (fields_of(MethodOptions) | fields_of(task.options))["budget"].default  # ``degrade`` has none of its own
     fitting = [row for row in usable if row["seconds_per_megapixel"] <= budget]
     if fitting:
         fitting[0]["default"] = True
