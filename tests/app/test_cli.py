@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -213,6 +214,26 @@ def test_a_pair_of_pictures_is_relit(tmp_path: Path) -> None:
     call = ["relight", str(dark), "--flash", str(flash), "-o", str(tmp_path / "x.png"), "--method", "guided-filter"]
     assert main(call) == 0
     assert Pillow.open(tmp_path / "x.png").size == (56, 40)
+
+
+@pytest.mark.parametrize(
+    ("own", "seen"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "77"}, "77"), ({"OMP_WAIT_POLICY": "passive"}, "0")],
+    ids=["ours", "a number of the caller", "a policy of the caller"],
+)
+def test_threads_that_wait_leave_the_processor_to_others(tmp_path: Path, own: dict[str, str], seen: str) -> None:
+    call = ["degrade", str(_photo(tmp_path / "a.png")), "-o", str(tmp_path / "b.png"), "--noise", "20"]
+    told = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run(
+        [sys.executable, "-m", "retouch", *call],
+        env=told | own | {"OMP_DISPLAY_ENV": "verbose"},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    if "GOMP_SPINCOUNT" not in done.stderr:
+        pytest.skip("this torch does not have its threads from GNU's library")
+    assert f"GOMP_SPINCOUNT = '{seen}'" in done.stderr
 
 
 _TWENTY_STEPS = """

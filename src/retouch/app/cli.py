@@ -25,6 +25,7 @@ from retouch.tasks.invented import FACTS
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. ``arguments``: without the program's name; None takes those of the process."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _share_processor()
     debug = "--debug" in words
     try:
         return _dispatch(words)
@@ -39,6 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exception(error)
         print(f"retouch: {batch.reason_of(error)}", file=sys.stderr)
         return batch.WRONG_CALL if isinstance(error, OptionError) else batch.SOME_FAILED
+
+
+def _share_processor() -> None:
+    """Let torch's threads, and those of processes begun here, wait for each other asleep after some microseconds.
+
+    By default they go round in a loop first for about a millisecond, on processors that others want: beside two busy
+    processes on two cores a network took 14 times as long, on an idle machine the same. Read when torch is first
+    imported; what the caller has set stays.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def _dispatch(words: list[str]) -> int:
