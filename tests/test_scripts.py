@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -513,3 +514,34 @@ def test_training_benchmark_refuses_in_one_line(
     with pytest.raises(SystemExit):
         _script("benchmarks/training.py", monkeypatch, *words).main()
     assert "'fsrcnn-x9'; did you mean 'fsrcnn-x" in capsys.readouterr().err
+
+
+def test_the_busy_benchmark_times_both_ways_idle_and_beside_loops_that_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = _script("benchmarks/busy.py", monkeypatch)
+    loops: list[str] = []
+    runs: list[tuple[int, str]] = []
+
+    class Loop:
+        def __init__(self, words: list[str]) -> None:
+            loops.append("runs")
+
+        def kill(self) -> None:
+            loops.append("ended")
+
+    def run(words: list[str], env: dict[str, str], **_: Any) -> None:
+        folder = Path(words[words.index("upscale") + 1])
+        assert len(list(folder.glob("*.png"))) >= 10
+        runs.append((loops.count("runs"), env.get("GOMP_SPINCOUNT", "ours")))
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(script.subprocess, "run", run)
+    monkeypatch.setattr(script.subprocess, "Popen", Loop)
+    script.main()
+    cores = os.cpu_count() or 1
+    assert {*runs} == {(0, "ours"), (0, "300000"), (cores, "ours"), (cores, "300000")}
+    assert loops == ["runs"] * cores + ["ended"] * cores
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith(tuple(script.WAYS))]
+    assert len(told) == 2
+    assert all(float(word) > 0 for line in told for word in line.split()[-2:])

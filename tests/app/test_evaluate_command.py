@@ -52,7 +52,9 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("flags", [["--limit", "1"], ["--crop", "16"], ["--grey"], ["--blind"], ["--clip-noise"]])
+@pytest.mark.parametrize(
+    "flags", [["--limit", "1"], ["--crop", "16"], ["--grey"], ["--blind"], ["--clip-noise"], ["--ensemble"]]
+)
 def test_record_refuses_before_the_work(
     flags: list[str], weight: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

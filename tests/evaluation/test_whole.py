@@ -12,9 +12,10 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
+import retouch
 from retouch.app.cli import main
 from retouch.evaluation.options import make_options, resolve
-from retouch.evaluation.protocol import describe, evaluate
+from retouch.evaluation.protocol import describe, evaluate, make_case, measure
 from retouch.evaluation.report import Report, Score
 from retouch.evaluation.table import BEGIN, END, published, put_into, table
 from retouch.evaluation.whole import check_as_published, evaluate_all, record, rounds
@@ -133,8 +134,21 @@ def test_numbers_go_on_the_card_and_nothing_else_changes(weight: Path, data: Pat
     assert weight.read_bytes() == recorded
 
 
+def test_the_mean_of_eight_views_is_measured_where_there_is_a_network(weight: Path, data: Path) -> None:
+    once, eight = (evaluate("tiny-x2", data, device="cpu", ensemble=ensemble) for ensemble in (False, True))
+    assert eight.protocol == once.protocol | {"ensemble": True}
+    case = make_case(data / "0.png", 0, make_options(scale=2))
+    expected = retouch.upscale(case.measurement, scale=2, model="tiny-x2", ensemble=True, device="cpu")
+    assert eight.images[0].psnr == pytest.approx(measure(expected, case.reference, make_options(scale=2))[0], abs=1e-6)
+    assert eight.psnr != pytest.approx(once.psnr, abs=1e-4)
+    assert evaluate("fsrcnn", data, scale=2, device="cpu", ensemble=True).psnr == pytest.approx(eight.psnr)
+    for name in ("bicubic", "auto", "input"):
+        with pytest.raises(OptionError, match="--ensemble is for trained networks"):
+            resolve(name, make_options(scale=2, ensemble=True))
+
+
 def test_every_departure_from_the_protocol_is_seen_in_options_and_in_reports() -> None:
-    departures = {"crop": 20, "limit": 1, "grey": True, "clip_noise": True, "blind": True}
+    departures = {"crop": 20, "limit": 1, "grey": True, "clip_noise": True, "blind": True, "ensemble": True}
     check_as_published(dataclasses.asdict(make_options(sigma=25)))
     check_as_published(describe(make_options(sigma=25)))
     for name, value in departures.items():

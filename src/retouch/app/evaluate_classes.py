@@ -31,7 +31,7 @@ def tells_classes(name: str) -> bool:
 
 def run_classes(name: str, options: EvaluateOptions, outputs: OutputOptions) -> int:
     """A line for each picture that is taken for something else, then the confusion table and the means."""
-    for flag in ("crop", "grey", "blind", "clip_noise", "lpips", "verb", "only"):
+    for flag in ("crop", "grey", "blind", "clip_noise", "lpips", "verb", "only", "ensemble"):
         if getattr(options, flag):
             raise OptionError(f"evaluate of a classifier: takes no --{flag.replace('_', '-')}")
     if outputs.save is not None:

@@ -23,7 +23,7 @@ HELP = "measure a method on a data set by the protocol of the papers"
 
 _SHEET_ROWS = 6
 _SHEET_SIDE = 256
-_PROTOCOL_FLAGS = ("crop", "grey", "blind", "lpips")
+_PROTOCOL_FLAGS = ("crop", "grey", "blind", "lpips", "ensemble")
 
 
 class _Score(Protocol):
@@ -212,6 +212,7 @@ def _run_colorize(name: str, options: EvaluateOptions, outputs: OutputOptions) -
     from retouch.image.files import save
     from retouch.image.sheet import sheet
 
+    _refuse_flags("--colorize", options, ("ensemble",))
     _check("--colorize", options, outputs)
     recorded = _to_record(name, options, outputs.data) if outputs.record else None
     report, shown = _each(

@@ -51,6 +51,7 @@ class EvaluateOptions(Options):
     grey: bool = option(False, "turn colour pictures into their Y first")
     clip_noise: bool = option(False, "clip the noisy pictures to 0..1, as files would")
     blind: bool = option(False, "do not tell the method the noise level or the JPEG quality")
+    ensemble: bool = option(False, "of a trained network, the mean over eight flips and rotations, at 8 times the time")
     effort: Literal["quick", "normal", "paper"] = option("normal", "for methods that iterate")
     budget: float = option(60.0, "seconds a picture, for 'auto'", minimum=0, unit="s", metavar="SECONDS")
     device: Literal["auto", "cpu", "cuda", "mps"] = option("auto", "where to compute")
@@ -102,6 +103,8 @@ class EvaluateOptions(Options):
             "seed": self.seed,
             "tile": self.tile,
         }
+        if self.ensemble:
+            values["ensemble"] = True
         if self.scale is not None:
             values["scale"] = self.scale
         elif self.sigma is not None and not self.blind:
@@ -136,8 +139,19 @@ def resolve(name: str, options: EvaluateOptions) -> tuple[Subject, EvaluateOptio
     """What ``name`` stands for, and the options with the condition filled in that a weight's card leaves no choice of.
 
     A weight of the catalogue goes before a method of the same name, and both before a path. Raises ``OptionError`` for
-    a name that is none of them, a weight whose condition must be given, or one that does another task.
+    a name that is none of them, a weight whose condition must be given, one that does another task, and ``ensemble``
+    for what is no trained network.
     """
+    subject, options = _resolve(name, options)
+    if options.ensemble:
+        from retouch.models import catalogue
+
+        if subject.card is None and not catalogue.for_task(options.task.name, subject.name, options.scale):
+            raise OptionError(f"evaluate {name}: --ensemble is for trained networks, by weight or method")
+    return subject, options
+
+
+def _resolve(name: str, options: EvaluateOptions) -> tuple[Subject, EvaluateOptions]:
     from retouch.models import catalogue
 
     known = {entry.card.name: entry.card for entry in catalogue.entries()}

@@ -174,6 +174,8 @@ def describe(options: EvaluateOptions) -> dict[str, Any]:
         "effort": options.effort,
         "seed": options.seed,
     }
+    if options.ensemble:  # no card holds it
+        common["ensemble"] = True
     if options.scale is not None:
         return common | {
             "degradation": "bicubic as MATLAB imresize, antialiased, not rounded",

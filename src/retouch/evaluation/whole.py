@@ -49,6 +49,7 @@ _DEPARTURES = {
     "grey": "the pictures as they are",
     "clip_noise": "noise that is not clipped",
     "blind": "the level known",
+    "ensemble": "one view",
 }
 """What no published protocol has. A recipe's protocol is ours, and may crop."""
 

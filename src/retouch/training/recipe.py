@@ -2,7 +2,7 @@
 
 The recipes that come with Retouch lie in ``recipes/``, one a published weight. Any value can be replaced by
 ``key=value`` on the command line, with dots into the tables: ``run.steps=1000 data.crop=96``. Lists go by number, from
-0: ``stage.0.run.steps=50``. See ``stages`` for recipes of several stages.
+0: ``stage.0.run.steps=50``. See ``stages`` for recipes of several stages, ``damages`` for lists of damages by name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Literal
 from retouch.degradations.recipe import Recipe, read_toml
 from retouch.image.errors import OptionError, unknown
 from retouch.models.card import COLOURS, Store
-from retouch.training import stages, tables
+from retouch.training import damages, stages, tables
 
 _RESIZING = ("crop", "random_crop", "downsample", "lanczos_downsample", "upsample")  # not of an augmentation
 
@@ -308,6 +308,10 @@ def read_recipe(source: str | Path, overrides: Sequence[str] = ()) -> TrainingRe
             raise OptionError(unknown("training recipe", str(source), recipe_names()))
         path = FOLDER / f"{source}.toml"
     table = read_toml(path)
+    try:
+        table = damages.resolved(table)
+    except OptionError as error:
+        raise OptionError(f"{path.stem}: {error}") from error
     for text in overrides:
         stages.refuse_hidden(table, text.partition("=")[0])
         _override(table, text)
