@@ -28,7 +28,8 @@ from retouch.training.recipe import DataRecipe, TrainingRecipe
 Batch = dict[str, Tensor]
 """``input`` and ``target``: float32 ``(B, C, H, W)`` in [0, 1] (noise may leave it); levels are planes of ``input``.
 
-``label``, where the recipe has classes: int64 ``(B,)``, the number of each picture's class."""
+``label``, where the recipe has classes: int64 ``(B,)``, the number of each picture's class. ``damage``, where it is
+drawn: int64 ``(B,)``, the number of the one of each picture."""
 
 _UNSURE = 0.1  # how far, of itself, a level that is told may be off
 _MISSED = 0.3  # how likely the diagnosis of one of several damages is missing
@@ -86,11 +87,11 @@ class Samples(Dataset[Batch]):
             return {"input": target, "target": target} | more
         if self.settled:
             return {"input": self.degradations[0](target, generators[0]), "target": target} | more
-        inputs = []
+        inputs, choices = [], []
         for index, generator in enumerate(generators):
-            choice = int(torch.randint(len(self.degradations), (), generator=generator))
-            inputs.append(damaged(target[index : index + 1], self.degradations[choice], self.data, generator))
-        return {"input": torch.cat(inputs), "target": target} | more
+            choices.append(int(torch.randint(len(self.degradations), (), generator=generator)))
+            inputs.append(damaged(target[index : index + 1], self.degradations[choices[-1]], self.data, generator))
+        return {"input": torch.cat(inputs), "target": target, "damage": torch.tensor(choices)} | more
 
     def _labels(self, numbers: Sequence[int]) -> Batch:
         labels = [label_of(self.pictures.entries[self._index(number)], self.data) for number in numbers]

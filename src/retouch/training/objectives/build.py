@@ -17,6 +17,7 @@ from retouch.training.objectives.gan import GAN
 from retouch.training.objectives.likelihood import Likelihood
 from retouch.training.objectives.style import Style
 from retouch.training.objectives.supervised import Supervised
+from retouch.training.objectives.teacher import make_teacher
 from retouch.training.objectives.vae import VAE
 from retouch.training.painting import Painting
 from retouch.training.recipe import NetworkRecipe, TrainingRecipe
@@ -64,6 +65,8 @@ def build_objective(
     if ("critic" in known) != (critic is not None):
         needs = "needs a [critic]" if critic is None else "has no use for a [critic]"
         raise OptionError(f"recipe: objective {name} {needs}")
+    if "teacher" in given:
+        given["teacher"] = make_teacher(given["teacher"], recipe, network)
     networks = [network] if critic is None else [network, critic]
     if "features" in known:
         given["features"] = features

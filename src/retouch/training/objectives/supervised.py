@@ -13,6 +13,7 @@ from retouch.image.errors import OptionError
 from retouch.losses.build import build_loss
 from retouch.training.data import Batch
 from retouch.training.objectives.base import Networks, Objective, Turn, crop_border
+from retouch.training.objectives.teacher import Teacher
 
 
 class WeightedLosses(nn.Module):
@@ -46,7 +47,10 @@ class WeightedLosses(nn.Module):
 
 
 class Supervised(Objective):
-    """``losses``: tables of ``WeightedLosses``; by default L2. ``border``: target pixels left out on each side."""
+    """``losses``: tables of ``WeightedLosses``; by default L2. ``border``: target pixels left out on each side.
+
+    ``teacher``: makes the targets; None leaves the true pictures.
+    """
 
     def __init__(
         self,
@@ -55,13 +59,16 @@ class Supervised(Objective):
         features: Callable[[str], nn.Module],
         losses: Sequence[Mapping[str, Any]] = ({"name": "l2"},),
         border: int = 0,
+        teacher: Teacher | None = None,
     ) -> None:
         self.networks = {"network": network}
         self.product = "network"
         self.turns = (Turn("network", ("network",)),)
-        self.losses, self.border = WeightedLosses(losses, features), border
+        self.losses, self.border, self.teacher = WeightedLosses(losses, features), border, teacher
 
     def loss(self, turn: str, batch: Batch, networks: Networks) -> dict[str, Tensor]:
+        if self.teacher is not None:
+            batch = self.teacher(batch)
         prediction = networks["network"](batch["input"])
         made: dict[str, Tensor] = self.losses(*crop_border(prediction.float(), batch["target"], self.border))
         return made
@@ -73,3 +80,5 @@ class Supervised(Objective):
     def to(self, device: Any) -> None:
         super().to(device)
         self.losses.to(device)
+        if self.teacher is not None:
+            self.teacher.to(device)
