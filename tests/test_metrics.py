@@ -173,7 +173,7 @@ def test_equal_pictures() -> None:
     assert ssim(flat, flat) == pytest.approx(1)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(11, 40), st.integers(11, 40), st.integers(0, 2**31))
 def test_symmetric_and_bounded(height: int, width: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -163,7 +163,7 @@ def test_linear_ones_are_linear(degradation: Degradation) -> None:
 SAME_SIZE = [link for link in LINEAR if link.scale == 1 and not isinstance(link, Crop | Chain)]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     links=st.lists(st.sampled_from(SAME_SIZE), max_size=3),
     height=st.integers(1, 12),

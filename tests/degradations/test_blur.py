@@ -45,7 +45,7 @@ def test_kernel_equals_scipy(shape: tuple[int, int]) -> None:
     np.testing.assert_allclose(y[1, 2].numpy(), expected, atol=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(length=st.floats(1, 40), angle=st.floats(-360, 360), level=st.floats(0, 1))
 def test_a_flat_picture_stays_flat(length: float, angle: float, level: float) -> None:
     flat = torch.full((1, 1, 6, 9), level, dtype=torch.float64)

@@ -76,7 +76,7 @@ def test_rotation_equals_opencv() -> None:
     assert np.abs(y[inner] - expected[inner]).max() < 0.05  # OpenCV's coordinates are in 32nds of a pixel
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(right=st.integers(-20, 20), down=st.integers(-20, 20))
 def test_whole_shifts_are_exact(right: int, down: int) -> None:
     x = picture(6, 8)
@@ -129,7 +129,7 @@ def test_perspective_takes_corners_to_the_drawn_ones() -> None:
     assert abs(float((b - a)[0] * (c - a)[1] - (b - a)[1] * (c - a)[0])) < 1e-6
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6))
 def test_perspective_never_folds(seed: int) -> None:
     inverse = Perspective(0.6)._inverse(torch.zeros((1, 1, 30, 50)), seeded(seed))

@@ -33,7 +33,7 @@ def test_every_font_and_ink_marks_what_it_changes(font: str, ink: str) -> None:
     assert 0.02 < float((y != x).float().mean()) < 0.95
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(share=st.floats(0.01, 0.7), seed=st.integers(0, 1000), height=st.integers(40, 120), width=st.integers(40, 120))
 def test_words_are_added_until_the_share_is_covered(share: float, seed: int, height: int, width: int) -> None:
     text = RandomText(share=share, smallest=0.05, largest=0.1)

@@ -66,7 +66,7 @@ def quietly(path: Path) -> Image:
         return open_image(path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     array=arrays.arrays(
         INTEGERS,
@@ -87,7 +87,7 @@ def test_png_and_tiff_are_bit_exact(array: Array, suffix: str) -> None:
     assert info == files.Info(back.metadata.format or "", array.shape[1], array.shape[0], 1, depth, mode)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     array=arrays.arrays(
         np.float32,

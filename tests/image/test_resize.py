@@ -81,7 +81,7 @@ def test_box_is_the_mean_of_what_falls_in() -> None:
     assert torch.allclose(area(x, scale=Fraction(1, 2)), expected, atol=1e-12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(1, 40),
     st.sampled_from([2.0, 3.0, 4.0, 1.5, 1 / 2, 1 / 3, 1 / 4, 0.37, 1 / 8]),

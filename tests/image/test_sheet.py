@@ -128,7 +128,7 @@ def test_words_stay_off_the_neighbours() -> None:
     assert (below == 255).all()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_any_text_is_drawn(title: str, caption: str) -> None:
     page = sheet([[Image(torch.zeros(1, 8, 8))]], column_titles=[title], captions=[[caption]], row_titles=[caption])

@@ -43,7 +43,7 @@ def _blur(x: Tensor) -> Tensor:
     return F.conv2d(F.pad(x, (4, 4, 0, 0), mode="replicate"), kernel, groups=x.shape[1])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(12, 90), st.integers(12, 90), st.integers(20, 50), st.sampled_from([1, 3]))
 def test_tiled_equals_whole_for_a_local_function(height: int, width: int, tile: int, channels: int) -> None:
     x = torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(height))
@@ -173,7 +173,7 @@ def test_tiled_equals_whole_when_it_shrinks(size: tuple[int, int]) -> None:
     assert torch.allclose(run_tiled(shrink, x, tile=40, overlap=8, scale=Fraction(1, 2)), whole, atol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 80), st.integers(1, 80), st.integers(18, 60), st.integers(0, 8), st.sampled_from([1, 3, 8]))
 def test_tiled_identity_is_the_identity(height: int, width: int, tile: int, overlap: int, multiple: int) -> None:
     tile = max(tile, 2 * math.ceil(overlap / multiple) * multiple + 1)

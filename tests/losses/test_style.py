@@ -68,14 +68,14 @@ def test_gradients_reach_the_picture_as_differences_say() -> None:
     assert torch.autograd.gradcheck(lambda y: losses(y, wanted, targets)["loss"], (x,))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**16), level=st.floats(0.01, 100))
 def test_a_guide_that_is_the_same_everywhere_changes_nothing(seed: int, level: float) -> None:
     x = torch.randn(2, 5, 6, 7, generator=torch.Generator().manual_seed(seed))
     assert torch.allclose(guided_gram(x, torch.full((1, 1, 12, 14), level)), gram(x), atol=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**16), cut=st.integers(1, 7))
 def test_a_guide_of_a_part_gives_the_gram_matrices_of_that_part(seed: int, cut: int) -> None:
     x = torch.randn(1, 4, 6, 8, generator=torch.Generator().manual_seed(seed))

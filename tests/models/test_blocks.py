@@ -24,7 +24,7 @@ _CPU = torch.device("cpu")
     multiple=st.sampled_from([1, 2, 3, 4]),
     pixels=st.integers(1, 3000),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_blocks_give_every_pixel_what_it_depends_on(
     sides: tuple[int, int], halo: int, multiple: int, pixels: int
 ) -> None:
@@ -84,7 +84,7 @@ def test_blocks_of_a_batch_that_enlarges_and_strides() -> None:
     size=st.tuples(st.integers(6, 13), st.integers(6, 13)),
     bias=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_narrow_convolution_is_the_convolution(
     kernel: tuple[int, int], padding: tuple[int, int], outputs: int, size: tuple[int, int], bias: bool
 ) -> None:

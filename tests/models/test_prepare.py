@@ -24,7 +24,7 @@ def _psnr(x: Tensor, y: Tensor) -> float:
 @given(
     stride=st.integers(1, 5), half=st.integers(0, 5), extra=st.integers(0, 4), size=st.tuples(*[st.integers(1, 7)] * 2)
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_deconvolution_is_a_convolution_and_a_pixel_shuffle(
     dtype: torch.dtype, stride: int, half: int, extra: int, size: tuple[int, int]
 ) -> None:

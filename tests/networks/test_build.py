@@ -177,7 +177,7 @@ def test_halo_of_the_published_depths(name: str, arguments: dict[str, Any], halo
     assert int(reach(network, 2 * halo + 5).max()) == halo
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     case=st.sampled_from(
         [(name, arguments) for name in SMALL if name not in STRIDED | GLOBAL for arguments in SMALL[name]]

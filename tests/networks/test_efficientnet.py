@@ -27,7 +27,7 @@ def test_activations_after_each_halving(stages: int) -> None:
     assert [tuple(a.shape) for a in found] == [(1, w, *s) for w, s in zip(network.widths, sizes, strict=True)]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 12), st.integers(1, 12), st.sampled_from([1, 3, 5]), st.sampled_from([1, 2]))
 def test_same_padding(height: int, width: int, kernel: int, stride: int) -> None:
     """TensorFlow's rule, by padding explicitly: what is odd goes below and to the right."""

@@ -78,7 +78,7 @@ def test_one_level_by_hand(moved: Moved) -> None:
         torch.testing.assert_close(network(x), x + network.tail(y))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 21), st.integers(1, 21), st.sampled_from([1, 3]))
 def test_it_begins_as_the_identity_at_any_size(height: int, width: int, channels: int) -> None:
     x = torch.rand(2, channels, height, width)

@@ -25,7 +25,7 @@ def test_parameters_by_hand(scale: int) -> None:
     assert count_parameters(ResidualSR(scale)) == ends + (2 * blocks + 1) * (9 * width**2 + width)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3]), st.sampled_from([2, 3, 4, 5]))
 def test_it_begins_as_bicubic_at_any_size(height: int, width: int, channels: int, scale: int) -> None:
     x = torch.rand(2, channels, height, width)

@@ -24,7 +24,7 @@ def test_parameters_by_hand() -> None:
     assert count_parameters(ResidualUNet()) == ends + 2 * groups[0] + 2 * groups[1] + groups[2] + ways == 2_006_988
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 21), st.integers(1, 21), st.sampled_from([1, 3]))
 def test_it_begins_as_the_identity_at_any_size(height: int, width: int, channels: int) -> None:
     x = torch.rand(2, channels, height, width)

@@ -167,7 +167,7 @@ def test_the_skip_shows_the_picture_itself_to_the_last_layer(size: tuple[int, in
         assert torch.allclose(network(x), (torch.tanh(2 * x - 1) + 1) / 2, atol=1e-6)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**16), row=st.integers(0, 3), column=st.integers(0, 3))
 def test_a_piece_with_its_halo_gives_the_whole(seed: int, row: int, column: int) -> None:
     torch.manual_seed(seed)

@@ -45,7 +45,7 @@ def test_u_net_128_and_six_blocks() -> None:
 
 
 @pytest.mark.parametrize("name", list(GENERATORS))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(height=st.integers(1, 40), width=st.integers(1, 40))
 def test_any_size_in_range(name: str, height: int, width: int) -> None:
     torch.manual_seed(0)

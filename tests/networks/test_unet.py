@@ -106,7 +106,7 @@ def test_a_residual_begins_as_the_picture(norm: str) -> None:
     assert any(bool(gradient.abs().sum() > 0) for gradient in learned)  # and it can leave from there
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), st.integers(1, 20), st.integers(1, 20))
 def test_chroma_keeps_the_luma_and_sees_no_colour(seed: int, height: int, width: int) -> None:
     torch.manual_seed(seed)

@@ -369,7 +369,7 @@ EVERY: dict[str, Callable[[Image], Image]] = {
 
 
 @pytest.mark.parametrize("name", EVERY)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     height=st.integers(1, 20),
     width=st.integers(1, 20),

@@ -16,7 +16,7 @@ def _picture(seed: int, spread: float, centre: float) -> torch.Tensor:
     return (centre + 0.5 * spread * mixing @ noise).reshape(3, 20, 30)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**16), spread=st.floats(0.1, 0.5))
 def test_mean_and_covariance_are_those_of_the_reference(seed: int, spread: float) -> None:
     picture, reference = _picture(seed, spread, 0.5), _picture(seed + 1, 0.3, 0.45)

@@ -44,7 +44,7 @@ def _blurred(x: Tensor, kernel: Tensor) -> Image:
     return Image((convolve(x[None], kernel)[0].clamp(0, 1) * 255).round() / 255)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     rows=st.integers(1, 9), columns=st.integers(1, 9), height=st.integers(1, 14), width=st.integers(1, 14),
     seed=st.integers(0, 99),
@@ -60,7 +60,7 @@ def test_a_canvas_blurs_as_the_degradation_does(rows: int, columns: int, height:
     torch.testing.assert_close(canvas.blurred(extended), convolve(x[None], kernel)[0], atol=1e-5, rtol=0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(rows=st.integers(1, 9), columns=st.integers(1, 9), height=st.integers(1, 14), seed=st.integers(0, 99))
 def test_the_adjoint_of_a_canvas(rows: int, columns: int, height: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -62,7 +62,7 @@ def test_scales_with_the_noise_alone() -> None:
     assert two == pytest.approx(2 * one, rel=1e-4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 40),
     st.integers(1, 40),

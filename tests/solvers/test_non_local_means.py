@@ -103,7 +103,7 @@ def test_calibrate_is_used_by_solve() -> None:
     assert torch.allclose(out, chosen.filter(y.pixels).clamp(0, 1), atol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(1, 20),
     st.integers(1, 20),

@@ -18,7 +18,7 @@ def box(pixels: Tensor) -> Tensor:
     return F.avg_pool2d(F.pad(pixels[None], (2, 2, 2, 2), mode="replicate"), 5, stride=1)[0]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(2, 20), st.integers(2, 5), st.integers(1, 3), st.booleans())
 def test_equals_the_whole(height: int, width: int, side: int, halo: int, threads: int, in_place: bool) -> None:
     pixels = torch.rand(3, height, width)

@@ -141,7 +141,7 @@ def test_long_thin_pictures_are_cropped_along_one_side() -> None:
     assert output.shape == (1, 1, 6, 96)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3]), st.sampled_from([0.0, 0.5, 1.0, None]), st.booleans()
 )

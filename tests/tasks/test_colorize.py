@@ -57,7 +57,7 @@ def _grey(height: int = 40, width: int = 56, seed: int = 0, **metadata: Any) -> 
     return Image(pixels, metadata=Metadata(**metadata))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=15)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
 @given(
     height=st.integers(1, 70), width=st.integers(1, 70), strength=st.floats(0, 2), render=st.integers(32, 64),
     seed=st.integers(0, 9),

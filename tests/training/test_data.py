@@ -124,7 +124,7 @@ def test_a_portion_equals_its_samples_one_by_one(
     assert _equal(whole, Samples(pictures, tiny(changes)).__getitems__(list(range(20, 29))))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(numbers=st.lists(st.integers(0, 10_000), min_size=1, max_size=6))
 def test_any_portion_of_any_samples(tiny: RecipeMaker, pictures: Pictures, numbers: list[int]) -> None:
     samples = Samples(pictures, tiny({"data.degradation": NOISE}))
@@ -279,7 +279,7 @@ def test_portions_by_hand(tiny: RecipeMaker) -> None:
     assert len(Portions(recipe, 2, 1, 2)) == 2
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     world=st.integers(1, 4), accumulate=st.integers(1, 4), size=st.integers(1, 3), start=st.integers(0, 4),
     shift=st.integers(0, 50),

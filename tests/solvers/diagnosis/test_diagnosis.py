@@ -138,7 +138,7 @@ def test_deep_pictures_are_judged_alike(photograph: Tensor) -> None:
     assert finding.value == pytest.approx(2, abs=0.3)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     pixels=arrays.arrays(
         np.float32,
