@@ -31,7 +31,7 @@ class UpscaleOptions(LearnedOptions):
         "for photographs as they come, a little soft, with noise and JPEG in them: takes these out too; without it "
         "a clean picture is expected, and all that is in it is made larger",
     )
-    budget: float = option(120.0, "seconds that 'auto' may spend on a picture", minimum=0, unit="s", metavar="SECONDS")
+    budget: float = option(150.0, "seconds that 'auto' may spend on a picture", minimum=0, unit="s", metavar="SECONDS")
     match_histogram: Literal["auto", "on", "off"] = option(
         "auto",
         "give the large picture the histogram of the small one, in red, green and blue by themselves; "
