@@ -37,7 +37,10 @@ from retouch.training.pictures import Pictures, find_pictures, load_pictures
 from retouch.training.recipe import TrainingRecipe, read_recipe
 from retouch.training.trainer import Trainer
 
-RECIPES = "unet-denoise,unet-dejpeg,residual-x2,residual-x3,residual-x4,residual-real-x2,vdsr,dncnn-s25,srresnet-x4"
+RECIPES = (
+    "unet-denoise,unet-dejpeg,residual-x2,residual-light-x2,residual-x3,residual-x4,residual-real-x2,vdsr,dncnn-s25,"
+    "srresnet-x4"
+)
 WARM = 3
 TYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from hypothesis import settings
 from torch import nn
 
+from retouch.models import memory
 from retouch.networks.layers import NamedLayers, NamedStep
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -22,6 +24,14 @@ settings.load_profile("untimed")
 def _one_thread() -> None:
     """Small tensors run faster on one thread, and numbers repeat."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _memory_not_kept() -> Iterator[None]:
+    """Blocks and tiles as in a program that has not asked to keep memory, though commands run here before."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "is_kept", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="session")

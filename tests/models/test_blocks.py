@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from retouch.models import blocks
+from retouch.models import blocks, memory
 from retouch.models.blocks import FlatPReLU, NarrowConvolution, block_pixels, cut, rewritten, run_in_blocks
 from retouch.models.prepare import prepare
 from retouch.networks.build import build
@@ -135,14 +135,22 @@ def test_relu_in_place_only_where_the_input_is_needed_no_more() -> None:
 
 def test_the_widest_layer_and_the_halo_decide_the_size_of_blocks() -> None:
     def pixels(network: nn.Module, spec: Spec) -> int:
-        return block_pixels(network, spec)
+        return block_pixels(spec, blocks.bytes_per_pixel(network, spec))
 
     wide = nn.Sequential(nn.Conv2d(1, 64, 3, padding=1), nn.Conv2d(64, 1, 3, padding=1))
     assert pixels(wide, Spec(channels=1, halo=2)) == blocks.BUDGET // (64 * 4)
     assert pixels(wide.bfloat16().float(), Spec(channels=1, halo=15)) == 300**2  # more than the budget, for the rim
     assert pixels(wide, Spec(channels=1, halo=20)) == blocks.CEILING // (64 * 4)
     assert pixels(wide, Spec(channels=1, halo=40)) == 0
-    assert pixels(wide, Spec(channels=1, halo=2, exact=False)) == 0
+
+
+def test_wide_layers_whose_memory_is_kept_have_no_wide_rims(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, wide, thin = Spec(channels=1, halo=15), 64 * 4.0, 64 * 2.0
+    assert block_pixels(spec, wide) > 0
+    monkeypatch.setattr(memory, "is_kept", lambda: True)
+    assert block_pixels(spec, wide) == 0
+    assert block_pixels(spec, thin) > 0
+    assert block_pixels(Spec(channels=1, halo=2), wide) > 0
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

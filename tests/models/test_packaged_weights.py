@@ -60,6 +60,7 @@ def test_there_are_weights() -> None:
         "residual-x2",
         "residual-x3",
         "residual-x4",
+        "residual-light-x2",
         "residual-real-x2",
         "srresnet-x4",
         "srgan-x4",

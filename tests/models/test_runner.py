@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from retouch.degradations.levels import Levels
 from retouch.image.color import rgb_to_ycbcr, ycbcr_to_rgb
 from retouch.image.errors import Cancelled, OptionError, RetouchError
 from retouch.image.resize import bicubic
+from retouch.models import memory
 from retouch.models.card import Card
 from retouch.models.load import Model
 from retouch.models.runner import Runner
@@ -152,6 +154,19 @@ def test_tiles_are_larger_where_the_overlap_is_wide_and_blocks_bound_the_memory(
     assert [deep.tiles(300, side) for side in (680, 681, 1224, 1225)] == [1, 2, 2, 3]
     shallow = Runner(_model(_network("fsrcnn", scale=2)), precision="fp32", tile="auto", device="cpu")
     assert shallow.auto_tile(2) == 512
+
+
+def test_a_tile_is_as_large_as_memory_that_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = _model(_network("dncnn", depth=17), "each")
+    monkeypatch.setattr(memory, "is_kept", lambda: True)
+    deep = Runner(model, precision="fp32", tile="auto", device="cpu")
+    assert deep.network.pixels == 0
+    width = 4 * 64  # float32 of 64 channels
+    assert deep.auto_tile(1) == math.isqrt(memory.LAYER // width) > 20 * 34
+    monkeypatch.setattr(memory, "LAYER", 2**40)
+    assert deep.auto_tile(1) == 32 * 34
+    monkeypatch.setattr(memory, "LAYER", 2**20)
+    assert deep.auto_tile(1) == 512
 
 
 class _Told(nn.Module):

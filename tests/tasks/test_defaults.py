@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import sys
 from typing import Any
 
 import pytest
@@ -18,7 +20,8 @@ from retouch.degradations.noise import CorrelatedNoise, GaussianNoise, PoissonNo
 from retouch.degradations.resample import Downsample
 from retouch.image.image import Image
 from retouch.metrics import psnr
-from retouch.tasks import TASKS
+from retouch.models.device import fast_bfloat16
+from retouch.tasks import TASKS, iterate
 
 PHOTOS = ("astronaut", "chelsea", "coffee")
 
@@ -44,9 +47,18 @@ def _damaged(photo: Image, *damages: Degradation) -> Image:
     return _bytes(pixels[0])
 
 
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A machine with two processors that have bfloat16."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(iterate, "has_bfloat16", lambda: True)
+    return monkeypatch
+
+
 @pytest.mark.parametrize(
     ("task", "method"), [("denoise", "unet"), ("dejpeg", "unet"), ("upscale", "residual"), ("deblur", "plug-and-play")]
 )
+@pytest.mark.usefixtures("two_cores")
 def test_auto_takes_the_trained_network_for_twelve_megapixels(task: str, method: str) -> None:
     known = TASKS[task]
     assert known.choose(0.3, known.make_options(device="cpu")).name == method
@@ -55,9 +67,22 @@ def test_auto_takes_the_trained_network_for_twelve_megapixels(task: str, method:
 
 
 @pytest.mark.parametrize("scale", [3, 4])
+@pytest.mark.usefixtures("two_cores")
 def test_every_factor_takes_it(scale: int) -> None:
     known = TASKS["upscale"]
     assert known.choose(12.0, known.make_options(device="cpu", scale=scale)).name == "residual"
+
+
+def test_without_bfloat16_large_pictures_take_a_lighter_network(two_cores: pytest.MonkeyPatch) -> None:
+    two_cores.setattr(iterate, "has_bfloat16", lambda: False)
+    for task, size, method in (("denoise", 12, "unet"), ("upscale", 12, "residual-light"), ("upscale", 6, "residual")):
+        known = TASKS[task]
+        assert known.choose(size, known.make_options(device="cpu")).name == method
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells it without torch")
+def test_estimates_and_networks_agree_on_the_processor() -> None:
+    assert iterate.has_bfloat16() == fast_bfloat16(torch.device("cpu"))
 
 
 def test_upscale_says_what_a_noisy_picture_needs() -> None:

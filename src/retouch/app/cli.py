@@ -17,6 +17,7 @@ from retouch.app import batch
 from retouch.app.arguments import parse
 from retouch.app.invented_map import MapOptions
 from retouch.image.errors import OptionError, unknown
+from retouch.models import memory
 from retouch.tasks import TASKS
 from retouch.tasks.base import Options, Task
 from retouch.tasks.invented import FACTS
@@ -65,6 +66,8 @@ def _dispatch(words: list[str]) -> int:
         return batch.DONE
     verb, rest = words[0], words[1:]
     if verb in verbs:
+        if verb != "serve":  # which leaves the networks to processes of its own
+            memory.keep()
         try:
             return verbs[verb].run(rest)
         except SystemExit as stop:  # the parser's way to say that it has shown the help, or what is wrong

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from retouch.models import memory
 from retouch.networks.spec import Spec
 
 BUDGET = 16 * 2**20
@@ -25,6 +26,8 @@ CEILING = 30 * 2**20
 
 glibc takes at most 32 MB from memory that it holds; above that every tensor is mapped anew.
 """
+
+_WIDE = 192  # bytes a pixel: 48 channels of float32
 
 _LANES = 16  # oneDNN computes so many output channels at once (AVX-512, float32), whether they are wanted or not
 _GRID = 4  # blocks have sides of this multiple where they can: nothing need then be padded for ``NarrowConvolution``
@@ -96,14 +99,8 @@ def _places(length: int, side: int, count: int, spec: Spec) -> list[tuple[int, i
     return list(zip(starts, cuts[:-1], cuts[1:], strict=True))
 
 
-def block_pixels(network: nn.Module, spec: Spec) -> int:
-    """How many input pixels a block of ``network`` has: as many as its widest layer leaves room for.
-
-    0 where blocks would not pay: the halo is an estimate, or so wide that a block were mostly rim. The layers are
-    measured in a run on a small picture.
-    """
-    if not spec.exact:
-        return 0
+def bytes_per_pixel(network: nn.Module, spec: Spec) -> float:
+    """What the widest layer of ``network`` holds for an input pixel, measured in a run on a small picture."""
     side = math.ceil(16 / spec.multiple) * spec.multiple
     largest = 1
 
@@ -118,10 +115,19 @@ def block_pixels(network: nn.Module, spec: Spec) -> int:
         network(torch.zeros(1, spec.inputs, side, side, device=parameter.device))
     for hook in hooks:
         hook.remove()
-    bytes_per_pixel = largest / side**2
+    return largest / side**2
+
+
+def block_pixels(spec: Spec, width: float) -> int:
+    """How many input pixels a block of a network has, whose widest layer has ``width`` bytes for each.
+
+    0 where blocks would not pay: the halo is so wide that a block were mostly rim. Sooner where layers are wide,
+    as in float32, and their memory is kept (``models.memory``): then a rim costs more than the wait.
+    """
     wanted = (20 * spec.halo) ** 2  # the rim is then a quarter more work
-    pixels = int(min(max(BUDGET / bytes_per_pixel, wanted), CEILING / bytes_per_pixel))
-    return pixels if pixels >= (16 * spec.halo) ** 2 else 0
+    pixels = int(min(max(BUDGET / width, wanted), CEILING / width))
+    rims = 32 if width >= _WIDE and memory.is_kept() else 16
+    return pixels if pixels >= (rims * spec.halo) ** 2 else 0
 
 
 class NarrowConvolution(nn.Module):

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from retouch.image.errors import OptionError, unknown
-from retouch.models.blocks import block_pixels, rewritten, run_in_blocks
+from retouch.models.blocks import block_pixels, bytes_per_pixel, rewritten, run_in_blocks
 from retouch.models.device import fast_bfloat16
 from retouch.networks.spec import Spec
 
@@ -102,7 +102,9 @@ class PreparedNetwork(nn.Module):
         # not a submodule: its parameters are those of ``fast`` and would be listed twice
         self.requires_grad_(False)
         self.spec = spec
-        self.pixels = block_pixels(self.fast, spec) if device.type == "cpu" else 0  # 0: at once
+        measured = device.type == "cpu" and spec.exact
+        self.width = bytes_per_pixel(self.fast, spec) if measured else 0.0
+        self.pixels = block_pixels(spec, self.width) if measured else 0  # 0: at once
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(device=self.device, dtype=torch.float32, memory_format=torch.channels_last)

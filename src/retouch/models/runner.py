@@ -12,6 +12,7 @@ from retouch.image.color import rgb_to_ycbcr, ycbcr_to_rgb
 from retouch.image.errors import OptionError, RetouchError
 from retouch.image.resize import bicubic
 from retouch.image.tiling import AUTO_TILE, OnTile, plan, run_tiled
+from retouch.models import memory
 from retouch.models.device import pick_device
 from retouch.models.load import Model
 from retouch.models.prepare import prepare
@@ -98,11 +99,17 @@ class Runner:
     def auto_tile(self, scale: int) -> int:
         """Where tile 'auto' starts: ``AUTO_TILE``, or more where the overlap is wide.
 
-        What overlaps is work done twice: with 20 overlaps to a tile, a quarter more; with 10, half more. In blocks a
+        What overlaps is work done twice: with 20 overlaps to a tile, a tenth more; with 10, a quarter more. In blocks a
         tile needs hardly more memory than what goes in and comes out, else some 200 to 400 bytes a pixel: 0.4 GB for a
-        U-Net with an overlap of 100 pixels, 1.5 GB for the one of ``restore``, whose two parts have 256.
+        U-Net with an overlap of 100 pixels, 1.5 GB for the one of ``restore``, whose two parts have 256. Where the
+        memory of layers is kept, a tile is as large as that allows, up to 32 overlaps.
         """
-        return max(AUTO_TILE, self.overlap(scale) * (20 if self.network.pixels else 10))
+        overlap = self.overlap(scale)
+        least = max(AUTO_TILE, overlap * (20 if self.network.pixels else 10))
+        if self.network.pixels or not self.network.width or not memory.is_kept():
+            return least
+        allowed = math.isqrt(int(memory.LAYER / self.network.width)) * self.spec.scale // scale
+        return max(least, min(32 * overlap, allowed))
 
     def tiles(self, height: int, width: int, scale: int = 1) -> int:
         """How many tiles a picture of this size takes, if memory does not run out."""

@@ -30,7 +30,8 @@ def activity(tiny: NamedLayers, image: Image, channel: int) -> float:
 @pytest.mark.parametrize("transform", [True, False])
 def test_each_picture_excites_its_channel(tiny: NamedLayers, kind: Parameters, transform: bool) -> None:
     begun = made(tiny, parameters=kind, steps=1).solve()
-    done = made(tiny, parameters=kind, transform=transform).solve()
+    steps = 24 if kind == "deep-prior" else 12  # whose first steps may lead away, by the rounding of the processor
+    done = made(tiny, parameters=kind, transform=transform, steps=steps).solve()
     assert len(done) == 2
     for channel, first, last in zip((1, 4), begun, done, strict=True):
         assert last.pixels.shape == (3, 32, 32)

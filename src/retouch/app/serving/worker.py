@@ -15,6 +15,7 @@ from retouch.app.serving.pipe import ServerPipe, without_path
 from retouch.app.serving.problems import in_http_words, option_in
 from retouch.app.serving.store import suffix_of
 from retouch.image.errors import Cancelled, OptionError, RetouchError
+from retouch.models import memory
 from retouch.tasks import TASKS
 from retouch.tasks.base import MethodOptions, fields_of
 
@@ -30,6 +31,7 @@ _TELL_SECONDS = 0.2  # progress more often than this is no news
 
 def main(device: str) -> None:
     """Do one job after the other on ``device`` until the server closes the pipe."""
+    memory.keep()
     cancelled: set[str] = set()
 
     def hear(message: dict[str, Any]) -> bool:
