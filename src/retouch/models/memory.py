@@ -7,17 +7,17 @@ import os
 import sys
 from functools import cache
 
-LAYER = 192 * 2**20
+LAYER = 224 * 2**20
 """Bytes that the widest layer of a tile may have, for its memory to be kept."""
 
 _TRIM, _MAP = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
 _LARGEST = 256 * 2**20  # bytes: layers of tiles are smaller, whole pictures of many megapixels are larger
-_KEPT = 1024 * 2**20  # bytes
+_KEPT = 2**31 - 1  # bytes, the most that can be asked for
 
 
 @cache
 def keep() -> bool:
-    """Let the C library keep what is freed, up to 1 GB, for the next layer; whether it does. Once for a process.
+    """Let the C library keep what is freed, up to 2 GB, for the next layer; whether it does. Once for a process.
 
     By default glibc takes tensors above 32 MB from the system each time and gives them back, and the system clears
     them page by page: of the time of ``residual-x2`` in float32 that was a third. For a process that runs networks, not
