@@ -230,3 +230,9 @@ def test_tables_none_where_it_may_be(tiny_table: dict[str, Any]) -> None:
     tiny_table["run"]["ema"] = None
     with pytest.raises(OptionError, match="ema: must be a number, not None"):
         read_table(tiny_table)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_recipe_asks_for_16_bits_where_the_device_is_slow_at_them(name: str) -> None:
+    recipe = read_recipe(name)
+    assert {recipe.run.precision, *(part.run.precision for part in recipe.stages())} <= {"auto", "fp32"}
