@@ -200,6 +200,25 @@ def test_divergence_goes_back_to_the_last_good_weights() -> None:
     assert after < 2 * loss
 
 
+@pytest.mark.parametrize("capability", ["AVX2", "AVX512"])
+def test_the_layout_of_the_memory_is_the_processors_and_changes_nothing(
+    capability: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    x, here = _noisy(_picture()), torch.device("cpu")
+    fits = [
+        Fit(x, Identity(), PRESETS[name], device=here, precision="fp32", layout=layout)
+        for name in ("tiny", "tiny-decoder")
+        for layout in (None, torch.contiguous_format, torch.channels_last)
+    ]
+    planes, last = torch.contiguous_format, torch.channels_last
+    own = [planes if capability == "AVX2" else last, last]
+    assert [fit.layout for fit in fits] == [own[0], planes, last, own[1], planes, last]
+    losses = [fit.step(0)[0] for fit in fits]
+    assert losses[:3] == pytest.approx([losses[0]] * 3, rel=1e-5)
+    assert losses[3:] == pytest.approx([losses[3]] * 3, rel=1e-5)
+
+
 def test_bfloat16_follows_float32() -> None:
     noisy, clean = _noisy(_picture()), _picture()
     results = [

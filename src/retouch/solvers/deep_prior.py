@@ -24,7 +24,7 @@ from retouch.degradations.blur import KernelBlur
 from retouch.degradations.mask import FixedMask
 from retouch.image.errors import OptionError, unknown
 from retouch.image.image import Image
-from retouch.models.device import autocast, fast_bfloat16, pick_device
+from retouch.models.device import autocast, fast_bfloat16, learning_layout, pick_device
 from retouch.networks.deep_decoder import DeepDecoder
 from retouch.networks.hourglass import Hourglass
 from retouch.solvers.presets import PRESETS, Effort, Preset, Task, choose
@@ -166,7 +166,7 @@ class Fit:
         device: torch.device,
         seed: int = 0,
         precision: str = "auto",
-        layout: torch.memory_format = torch.channels_last,
+        layout: torch.memory_format | None = None,
     ) -> None:
         self.device, self.preset, self.degradation = device, preset, degradation
         faithful = preset.faithful and precision == "auto"
@@ -191,6 +191,8 @@ class Fit:
         self.crop = (..., slice(top, top + height), slice(left, left + width))
         generator = torch.Generator().manual_seed(seed)
         code = _code(preset, network, (canvas[0], canvas[1]), guide, (top, left), generator)
+        if layout is None:
+            layout = torch.channels_last if preset.decoder else learning_layout(device)
         self.network = network.to(device).to(memory_format=layout)  # type: ignore[call-overload]  # missing in its stub
         self.layout = layout
         self.code = code.to(device)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from retouch.degradations.base import Degradation, Identity
 from retouch.image.errors import OptionError, unknown
 from retouch.image.image import Image
-from retouch.models.device import autocast, fast_bfloat16, pick_device
+from retouch.models.device import autocast, fast_bfloat16, learning_layout, pick_device
 from retouch.networks.zs_n2n import ZSN2N
 from retouch.solvers.efforts import ZERO_SHOT as EFFORTS
 from retouch.solvers.efforts import ZeroShotEffort as Effort
@@ -126,7 +126,7 @@ class ZeroShotFit:
         self.crop = self.shown
         if not effort.faithful:  # room for a shift by one pixel
             self.crop = (min(self.shown[0], max(1, height - 1)), min(self.shown[1], max(1, width - 1)))
-        self.layout = torch.channels_last
+        self.layout = learning_layout(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = ZSN2N(int(pixels.shape[0]), effort.width)
