@@ -123,7 +123,7 @@ def test_sides_that_are_no_multiple_and_single_pixels() -> None:
 
 def test_the_ensemble_knows_no_direction_and_is_the_mean_of_the_eight() -> None:
     network = _network("srcnn", widths=(8, 4))
-    runner = Runner(_model(network), precision="fp32", ensemble=True, device="cpu")
+    runner = Runner(_model(network), precision="fp32", views=8, device="cpu")
     x = _picture(1, 20, 26)
     result = runner.run(x)
     assert torch.allclose(runner.run(x.flip(1)).flip(1), result, atol=1e-5)
@@ -134,6 +134,22 @@ def test_the_ensemble_knows_no_direction_and_is_the_mean_of_the_eight() -> None:
             back = network(y.flip(axes)).flip(axes)
             views.append(back if y.shape == x[None].shape else back.transpose(2, 3))
     assert torch.allclose(result, torch.stack(views).mean(0)[0], atol=1e-5)
+
+
+def test_fewer_views_are_the_picture_and_its_turns() -> None:
+    network = _network("srcnn", widths=(8, 4))
+    x = _picture(1, 20, 26)
+    turned = {
+        turns: torch.rot90(network(torch.rot90(x[None], turns, (2, 3))), -turns, (2, 3))[0].detach()
+        for turns in range(4)
+    }
+    assert float((turned[0] - turned[2]).abs().max()) > 1e-3
+    for views, turns in ((1, [0]), (2, [0, 2]), (4, [0, 1, 2, 3])):
+        result = Runner(_model(network), precision="fp32", views=views, device="cpu").run(x)
+        assert torch.allclose(result, torch.stack([turned[turn] for turn in turns]).mean(0), atol=1e-5)
+    for views in (0, 3, 9):
+        with pytest.raises(OptionError, match="views"):
+            Runner(_model(network), views=views, device="cpu")
 
 
 def test_a_listener_ends_it_and_a_wrong_scale_is_refused() -> None:
@@ -184,9 +200,9 @@ class _Told(nn.Module):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("tile", ["off", 40])
-@pytest.mark.parametrize("ensemble", [False, True])
-def test_a_network_that_asks_is_told_the_levels(channels: int, tile: str | int, ensemble: bool) -> None:
-    runner = Runner(_model(_Told(), "rgb"), precision="fp32", tile=tile, device="cpu", ensemble=ensemble)
+@pytest.mark.parametrize("views", [1, 8])
+def test_a_network_that_asks_is_told_the_levels(channels: int, tile: str | int, views: int) -> None:
+    runner = Runner(_model(_Told(), "rgb"), precision="fp32", tile=tile, device="cpu", views=views)
     x = _picture(channels)
     torch.testing.assert_close(runner.run(x), x)
     torch.testing.assert_close(runner.run(x, levels=Levels.of(factor=1.5)), x + 0.25)

@@ -185,6 +185,46 @@ def test_a_blind_network_says_that_it_heeds_no_sigma(home: Path) -> None:
         assert any("finds out by itself" in (step.note or "") for step in steps) is expected, (method, sigma)
 
 
+def test_strong_noise_is_seen_from_two_sides_by_the_default_alone(home: Path) -> None:
+    """The mean of the picture and its half turn, from sigma 35, told or found; one view by a weight of another kind."""
+    arguments: dict[str, Any] = {"kernels": [1, 1, 3], "widths": [1, 1], "channels": 1}
+    network = build("srcnn", arguments)  # which gives every pixel its left neighbour
+    for layer in (module for module in network.modules() if isinstance(module, nn.Conv2d)):
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        layer.weight.data[0, 0, layer.kernel_size[0] // 2, 0] = 1.0
+    for name, family in (("unet-denoise", "unet"), ("other", "mine")):
+        card = Card(
+            name=name, family=family, architecture="srcnn", arguments=arguments, tasks=("denoise",), colour="y",
+            summary="of a test", sigma=(0, 55),
+        )  # fmt: skip
+        save_weights(home / f"{name}.safetensors", network.state_dict(), card, store="fp32")
+    weak = Image(0.5 + torch.randn(1, 96, 96, generator=torch.Generator().manual_seed(2)) * 0.02)
+    strong = Image((0.5 + (weak.pixels - 0.5) * 9).clamp(0, 1))  # of sigma 46
+
+    def check(image: Image, views: int, **options: Any) -> None:
+        steps: list[Step] = []
+        result = retouch.denoise(image, device="cpu", on_step=steps.append, **options).pixels[..., 1:-1]
+        left, right = image.pixels[..., :-2], image.pixels[..., 2:]
+        assert torch.allclose(result, left if views == 1 else (left + right) / 2, atol=4e-3)  # in bfloat16, perhaps
+        assert any("mean of 2 views" in (step.note or "") for step in steps) is (views == 2)
+
+    check(weak, 1, method="unet")
+    check(strong, 2, method="unet")
+    check(weak, 2, method="unet", sigma=35)
+    check(strong, 1, method="unet", sigma=34)
+    check(strong, 1, model="other")
+
+
+def test_two_views_cost_twice_the_time_where_the_noise_is_told(home: Path) -> None:
+    _save(home, "unet-denoise", "unet", "denoise", colour="y", sigma=(0, 55))
+    task = TASKS["denoise"]
+    method = task.method("unet")
+    seconds = [method.seconds(1, "cpu", task.make_options(sigma=sigma)) for sigma in (None, 25, 50)]
+    assert seconds[0] == seconds[1]
+    assert seconds[2] - 0.1 == pytest.approx(2 * (seconds[0] - 0.1))  # but for the moving of the pixels
+
+
 def test_the_weight_trained_for_the_noise_is_taken(home: Path) -> None:
     _save(home, "s25", "dncnn", "denoise", value=0.25, colour="each", sigma=(25, 25))
     grey, colour = _picture(1), _picture(3)

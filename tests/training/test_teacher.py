@@ -72,7 +72,7 @@ def test_the_target_is_the_output_for_one_view_and_the_mean_of_all_the_ensemble(
     assert sum(counts) == 200
     assert min(counts) > 25
     card = Card(name="t", family="t", architecture="srcnn", arguments={}, tasks=("denoise",), colour="y", summary="")
-    eight = Runner(Model(card, Slanted(0.25).eval(), Path("t")), precision="fp32", device="cpu", ensemble=True)
+    eight = Runner(Model(card, Slanted(0.25).eval(), Path("t")), precision="fp32", device="cpu", views=8)
     for one, mean in zip(batch["input"], torch.stack(views).mean(0), strict=True):
         assert torch.allclose(eight.run(one, 1), mean, atol=1e-6)
 

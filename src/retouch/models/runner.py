@@ -20,13 +20,16 @@ from retouch.networks.spec import Spec
 
 _REACH = 3  # input pixels that bicubic interpolation needs to each side: two taps, and one for the centre's half pixel
 
+_VIEWS = [(turns, flipped) for flipped in (False, True) for turns in (0, 2, 1, 3)]
+
 
 class Runner:
     """Runs the network of ``model`` on pictures; the network is prepared once, at construction.
 
     ``device``, ``precision``: see ``pick_device`` and ``prepare``. ``tile``: side of the tiles in input pixels, 'auto'
-    (see ``auto_tile``; smaller when memory runs out) or 'off'. ``ensemble``: the mean over the eight flips and
-    rotations of each tile (Timofte et al. 2016, section 3.6), at eight times the time.
+    (see ``auto_tile``; smaller when memory runs out) or 'off'. ``views``: the mean over so many of the eight flips and
+    rotations of each tile (Timofte et al. 2016, section 3.6, with all eight), at as many times the time: 2 are the
+    tile as it is and turned by half, 4 its turns by a quarter, 8 those and their mirrored ones.
 
     Colour is met as the card says. ``y``: the network gets the BT.601 luma in studio range, the chroma is interpolated
     by bicubic or left; a grey picture goes in as it is, as in the tables of super-resolution. ``rgb``: a grey picture
@@ -36,8 +39,8 @@ class Runner:
     before and after (15 bytes for colour at x2; the process grew by 19 a pixel between 9 and 36 megapixels of output),
     and what one tile needs, whatever the size of the picture.
 
-    Raises ``RetouchError`` where card and network contradict each other, ``OptionError`` for an unknown precision or
-    a device that is not here.
+    Raises ``RetouchError`` where card and network contradict each other, ``OptionError`` for an unknown precision,
+    a device that is not here, or another number of views than 1, 2, 4 and 8.
     """
 
     def __init__(
@@ -47,8 +50,10 @@ class Runner:
         device: str = "auto",
         precision: str = "auto",
         tile: int | str = "auto",
-        ensemble: bool = False,
+        views: int = 1,
     ) -> None:
+        if views not in (1, 2, 4, 8):
+            raise OptionError(f"the mean of 1, 2, 4 or 8 views, not of {views}")
         spec = model.network.spec
         assert isinstance(spec, Spec)
         channels = 3 if model.card.colour == "rgb" else 1
@@ -59,7 +64,7 @@ class Runner:
             )
         if spec.levels not in (0, COUNT):
             raise RetouchError(f"{model.path}: its network is told {spec.levels} levels of damage, there are {COUNT}")
-        self.card, self.spec, self.tile, self.ensemble = model.card, spec, tile, ensemble
+        self.card, self.spec, self.tile, self.views = model.card, spec, tile, views
         self.device = pick_device(device)
         self.network = prepare(model.network, self.device, precision)
 
@@ -146,15 +151,9 @@ class Runner:
     def _through(self, x: Tensor, levels: Levels) -> Tensor:
         if self.spec.levels:
             x = torch.cat((x, levels.planes(x)), dim=1)
-        if not self.ensemble:
-            result: Tensor = self.network(x)
-            return result
-        total: Tensor | None = None
-        for turns in range(4):
-            for flipped in (False, True):
-                view = torch.rot90(x.flip(-1) if flipped else x, turns, (-2, -1))
-                back = torch.rot90(self.network(view), -turns, (-2, -1))
-                back = back.flip(-1) if flipped else back
-                total = back if total is None else total + back
-        assert total is not None
-        return total / 8
+        total: Tensor = self.network(x)
+        for turns, flipped in _VIEWS[1 : self.views]:
+            view = torch.rot90(x.flip(-1) if flipped else x, turns, (-2, -1))
+            back = torch.rot90(self.network(view), -turns, (-2, -1))
+            total = total + (back.flip(-1) if flipped else back)
+        return total / self.views if self.views > 1 else total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 import time
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 Level = Callable[["Image", Any, "Listener | None"], float]
 """How strong the damage is: what was given, or what is found in the picture."""
+
+Views = Callable[[float], int]
+"""Of how many views of the picture the mean is taken, for a damage so strong."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,20 +112,29 @@ def plan_scales(scale: float, available: Sequence[int]) -> list[int]:
 
 
 def learned_method(
-    task: str, family: str, *, rank: int, summary: str, cost: str, prefer: str, level: Level | None = None
+    task: str,
+    family: str,
+    *,
+    rank: int,
+    summary: str,
+    cost: str,
+    prefer: str,
+    level: Level | None = None,
+    views: Views | None = None,
 ) -> Method:
     """The row of a task's table for the trained networks of ``family``.
 
-    ``level``: how strong the damage is, as the cards give the range of it; asked only where weights differ in it.
+    ``level``: how strong the damage is, as the cards give the range of it; asked only where weights differ in it, or
+    the number of ``views`` depends on it, which holds for the weights of ``family`` alone.
     """
     return Method(
         name=family,
         summary=summary,
         cost=cost,
         prefer=prefer,
-        seconds=_seconds(task, family),
+        seconds=_seconds(task, family, views),
         rank=rank,
-        run=lambda image, options, on_step: _run(task, family, level, image, options, on_step),
+        run=lambda image, options, on_step: _run(task, family, level, views, image, options, on_step),
         available=lambda options: _why_not(task, family, options),
         learned=True,
     )
@@ -228,8 +241,16 @@ def _by_scale(cards: Sequence[Card]) -> dict[int, Card]:
 # -- the run
 
 
-def _run(task: str, family: str, level: Level | None, image: Image, options: Any, on_step: Listener | None) -> Image:
-    return _filled(image, run_network(task, family, level, image, options, on_step))
+def _run(
+    task: str,
+    family: str,
+    level: Level | None,
+    views: Views | None,
+    image: Image,
+    options: Any,
+    on_step: Listener | None,
+) -> Image:
+    return _filled(image, run_network(task, family, level, image, options, on_step, views=views))
 
 
 def run_network(
@@ -240,11 +261,12 @@ def run_network(
     options: Any,
     on_step: Listener | None,
     levels: Levels | None = None,
+    views: Views | None = None,
 ) -> Tensor:
     """What the weight for this picture, or the one that ``options.model`` names, makes of it; not clipped.
 
-    ``levels``: what a network that asks for it is told of the damages. Raises ``OptionError`` where there is no weight
-    for the task.
+    ``levels``: what a network that asks for it is told of the damages. ``views``: see ``learned_method``. Raises
+    ``OptionError`` where there is no weight for the task.
     """
     from retouch.models import catalogue
 
@@ -255,18 +277,23 @@ def run_network(
         reason = _why_not(task, family, options)
         if reason is not None:
             raise OptionError(f"--method {family}: {reason}")
+    count = 8 if options.ensemble else 1
     if task == "upscale":
         by_scale = _by_scale(cards)
         if not any(scale > 1 for scale in by_scale):
             raise OptionError(f"--model {options.model}: its card names no scale")
         stages = [(by_scale[scale], scale) for scale in plan_scales(options.scale, list(by_scale))]
     else:
-        picked = _pick(task, cards, image.channels, lambda: 0.0 if level is None else level(image, options, on_step))
-        stages = [(picked, 1)]
+        found = functools.cache(lambda: 0.0 if level is None else level(image, options, on_step))
+        stages = [(_pick(task, cards, image.channels, found), 1)]
+        if views is not None and not options.ensemble and stages[0][0].family == family:
+            count = views(found())
+            if count > 1:
+                note(on_step, f"the mean of {count} views, as the damage is strong")
     named = options.model
     tile = parse_tile(options.tile)
     runners = {
-        card.name: _runner(named if named is not None else card.name, options, "off" if tile is None else tile)
+        card.name: _runner(named if named is not None else card.name, options, "off" if tile is None else tile, count)
         for card, _ in stages
     }
     for card, _ in stages:
@@ -274,7 +301,7 @@ def run_network(
     for name in runners:
         note(on_step, f"weights: {name}")
     if task == "denoise" and options.sigma is not None and _is_blind(stages[0][0]):
-        note(on_step, "this network finds out by itself how much noise there is; --sigma only chose the weights")
+        note(on_step, "this network finds out by itself how much noise there is; --sigma does not change its strength")
     planned = [(runners[card.name], scale) for card, scale in stages]
     pixels = _stages(image.pixels, planned, on_step, levels)
     if task == "upscale":
@@ -295,11 +322,11 @@ def _filled(image: Image, pixels: Tensor) -> Image:
     return image.with_pixels(pixels)
 
 
-def _runner(name_or_path: str, options: Any, tile: int | str) -> Runner:
+def _runner(name_or_path: str, options: Any, tile: int | str, views: int) -> Runner:
     from retouch.models.catalogue import load
     from retouch.models.runner import Runner
 
-    return Runner(load(name_or_path), device=options.device, tile=tile, ensemble=options.ensemble)
+    return Runner(load(name_or_path), device=options.device, tile=tile, views=views)
 
 
 def _stages(
@@ -339,7 +366,7 @@ def _progress(on_step: Listener, began: float, before: int, after: list[int], ar
 _FASTER = 1.4
 
 
-def _seconds(task: str, family: str) -> Callable[[float, str, Any], float]:
+def _seconds(task: str, family: str, views: Views | None = None) -> Callable[[float, str, Any], float]:
     """The estimate of ``Method.seconds``: two operations a multiplication, and the moving of the pixels.
 
     The runner reaches more of a processor than the fitting of a network does: 90 GFLOP/s on two cores in float32, 180
@@ -354,6 +381,8 @@ def _seconds(task: str, family: str) -> Callable[[float, str, Any], float]:
         largest = max((card.parameters for card in cards), default=0)
         speed = _FASTER * operations_per_second(device, faithful=False)
         total, pixels = 0.0, megapixels * 1e6
+        known = getattr(options, "sigma", None)  # one that is not told is not looked for here
+        count = 8 if options.ensemble else 1 if views is None or known is None else views(known)
         by_scale = _by_scale(cards) if task == "upscale" else {}
         factors = [factor for factor in by_scale if factor > 1] or [2, 3, 4]
         for scale in plan_scales(getattr(options, "scale", 1), factors) or [1]:
@@ -361,7 +390,7 @@ def _seconds(task: str, family: str) -> Callable[[float, str, Any], float]:
             if costs.parameters is not None and largest:
                 operations *= (by_scale[scale].parameters if scale in by_scale else largest) / costs.parameters
             pixels *= scale**2
-            total += operations * (8 if options.ensemble else 1) / speed + pixels * 1e-7
+            total += operations * count / speed + pixels * 1e-7
         return total
 
     return seconds
