@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -140,7 +141,10 @@ class _Runner:
             for column in columns:
                 part = self.tile(x[:, :, row.start : row.stop, column.start : column.stop])
                 if out is None:
-                    out = torch.zeros((1, part.shape[1], *map(self.scaled, x.shape[2:])), dtype=torch.float32)
+                    # numpy's come from the system as they are, and are cleared where they are first written to;
+                    # torch's at once, which for 400 megapixels is seconds that the first tile seems to need
+                    zeros = np.zeros((1, part.shape[1], *map(self.scaled, x.shape[2:])), np.float32)
+                    out = torch.from_numpy(zeros)
                 top, left = self.scaled(row.start), self.scaled(column.start)
                 part = part * row.weights(self.scale).view(-1, 1) * column.weights(self.scale)
                 out[:, :, top : top + part.shape[2], left : left + part.shape[3]] += part
