@@ -13,8 +13,8 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## Mend four real photographs; writes demo/sheet.png and demo/before-after.html
 	$(BIN)/python examples/demo.py --output demo
 
-test: $(READY)  ## Run the tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## Run the tests, two at a time
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: $(READY)  ## Style and types
 	$(BIN)/ruff check src tests examples benchmarks
