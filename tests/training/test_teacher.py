@@ -104,6 +104,12 @@ def test_each_damage_has_its_own_teacher_who_sees_what_the_first_steps_leave(
         large = small.repeat_interleave(factor, 2).repeat_interleave(factor, 3) + offset
         views = [large.roll(shift, axis) for shift in (-1, 1) for axis in (2, 3)]
         assert any(torch.allclose(made[those], view, atol=1e-6) for view in views), factor
+    # or the network's own input, for one of them
+    mixed = make_teacher({"names": ["start", "start"], "shown": [0, 1]}, recipe, nn.Identity())
+    mixed.networks = nn.ModuleList([Slanted(0.1, 1), Slanted(0.2, 4)])
+    made, those = mixed(batch)["target"], batch["damage"] == 0
+    views = [batch["input"][those].roll(shift, axis) + 0.1 for shift in (-1, 1) for axis in (2, 3)]
+    assert any(torch.allclose(made[those], view, atol=1e-6) for view in views)
     # one network for all of them may be shown the first steps too, here of a damage that is the only one
     alone = tiny({"data.crop": 8})
     two = make_teacher({"names": ["start"], "shown": 1}, alone, Slanted(0.1, 2))
@@ -143,7 +149,10 @@ def test_a_run_is_taught_and_goes_on_alike_and_the_teacher_stays(
         ({"names": ["start"], "share": 0}, "share must be above 0 and at most 1, not 0"),
         ({"names": ["start"], "share": True}, "share must be above 0"),
         ({"names": ["start"], "shown": 3}, "shown must be a number of steps of tiny-1, not 3"),
-        ({"names": ["start"], "shown": 0}, "shown must be a number of steps"),
+        ({"names": ["start"], "shown": -1}, "shown must be a number of steps"),
+        ({"names": ["start"], "shown": [0, 3]}, "shown must be a number of steps of tiny-2, not 3"),
+        ({"names": ["start"], "shown": [1]}, "shown must have 2 numbers, one for each damage"),
+        ({"names": ["start"], "shown": "11"}, "shown must be a number of steps of tiny-1, not '11'"),
     ],
 )
 def test_what_is_no_teacher_is_refused(

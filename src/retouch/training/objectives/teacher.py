@@ -5,7 +5,7 @@
 
     [objective.arguments.teacher]
     names = ["residual-x2", "residual-x3", "residual-x4"]      # one for each [[data.degradation]]
-    shown = 1                             # they see the picture after one step of its damage
+    shown = 1                             # they see the picture after one step of its damage; [0, 1, 1]: each its own
 
 A network learns to do in one view what another does in the mean of all eight flips and rotations: the target is the
 teacher's output for one of these, turned back, drawn anew each step, so that the squared error is least at the mean of
@@ -38,13 +38,14 @@ class Teacher:
     """``teacher(batch)`` -> the batch with its target replaced.
 
     ``networks``: one for all damages, or one for each. ``before``: the first steps of each damage, which the networks
-    see the true picture after; None shows them the network's own input. ``share``: of the teacher's picture in the
-    target; the rest is the true one. Grey pictures go to a network for colour as three equal channels, and the mean of
-    its channels comes back. A call raises ``OptionError`` for an output of another size than the target.
+    see the true picture after; None, or None for a damage, shows them the network's own input. ``share``: of the
+    teacher's picture in the target; the rest is the true one. Grey pictures go to a network for colour as three equal
+    channels, and the mean of its channels comes back. A call raises ``OptionError`` for an output of another size than
+    the target.
     """
 
     def __init__(
-        self, networks: Sequence[nn.Module], before: Sequence[Recipe] | None = None, share: float = 1.0
+        self, networks: Sequence[nn.Module], before: Sequence[Recipe | None] | None = None, share: float = 1.0
     ) -> None:
         self.networks = nn.ModuleList(copy.deepcopy(network) for network in networks).eval().requires_grad_(False)
         self.before, self.share = before, share
@@ -63,9 +64,10 @@ class Teacher:
         for number in sorted({*drawn.tolist()}):
             those = drawn == number
             shown = batch["input"][those]
-            if self.before is not None:
+            first = self.before[number] if self.before is not None else None
+            if first is not None:
                 with torch.autocast(target.device.type, enabled=False):
-                    shown = self.before[number](target[those], Generator())
+                    shown = first(target[those], Generator())
             network = self.networks[number if len(self.networks) > 1 else 0]
             made[those] = self._made(network, shown, target[those])
         return self._mixed(batch, made)
@@ -120,14 +122,17 @@ def _loaded(name: str) -> nn.Module:
     return load(name).network
 
 
-def _before(damages: Sequence[Recipe], shown: Any, recipe: TrainingRecipe) -> list[Recipe]:
-    """The first ``shown`` steps of each damage."""
-    made = []
-    for damage in damages:
-        if isinstance(shown, bool) or not isinstance(shown, int) or not 1 <= shown <= len(damage.steps):
-            raise OptionError(f"objective: teacher: shown must be a number of steps of {damage.name}, not {shown!r}")
-        first = Recipe(damage.name, damage.steps[:shown])
-        if not is_settled(first, recipe.data):
+def _before(damages: Sequence[Recipe], shown: Any, recipe: TrainingRecipe) -> list[Recipe | None]:
+    """The first ``shown`` steps of each damage, a number for all or one for each; None for no step."""
+    numbers = list(shown) if isinstance(shown, Sequence) and not isinstance(shown, str) else [shown] * len(damages)
+    if len(numbers) != len(damages):
+        raise OptionError(f"objective: teacher: shown must have {len(damages)} numbers, one for each damage")
+    made: list[Recipe | None] = []
+    for damage, number in zip(damages, numbers, strict=True):
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= len(damage.steps):
+            raise OptionError(f"objective: teacher: shown must be a number of steps of {damage.name}, not {number!r}")
+        first = Recipe(damage.name, damage.steps[:number])
+        if number and not is_settled(first, recipe.data):
             raise OptionError(f"objective: teacher: what is shown of {damage.name} is drawn anew each time")
-        made.append(first)
+        made.append(first if number else None)
     return made
