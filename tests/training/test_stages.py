@@ -264,6 +264,28 @@ def test_frozen_statistics(tiny: RecipeMaker, pictures: Pictures, kept: bool, em
     assert frozen == (set() if kept else {f"body.3.{name}" for name in statistics})
 
 
+def test_frozen_statistics_of_what_learns(tiny: RecipeMaker, pictures: Pictures) -> None:
+    """Under names of their own: they normalise by what they had, and their scale and shift learn."""
+    recipe = _dncnn(tiny, {"network.frozen_statistics": ["body.3."]})
+    trainer = Trainer(recipe, Samples(pictures, recipe))
+    before = {key: value.clone() for key, value in trainer.product.state_dict().items()}
+    for _ in range(2):
+        trainer.run_step()
+        trainer.objective.networks["network"].train()  # as whoever evaluates it leaves it
+    now = trainer.product.state_dict()
+    moved = {key for key, value in now.items() if not torch.equal(value, before[key])}
+    statistics = {"running_mean", "running_var", "num_batches_tracked"}
+    assert {f"body.6.{name}" for name in statistics} < moved
+    assert {"body.2.weight", "body.3.weight", "body.3.bias"} < moved
+    assert not moved & {f"body.3.{name}" for name in statistics}
+
+
+def test_frozen_statistics_of_no_such_name(tiny: RecipeMaker, pictures: Pictures) -> None:
+    recipe = _dncnn(tiny, {"network.frozen_statistics": ["trunk."]})
+    with pytest.raises(OptionError, match="no batch normalisation is under those names"):
+        Trainer(recipe, Samples(pictures, recipe))
+
+
 def test_frozen_statistics_of_nothing(tiny: RecipeMaker, pictures: Pictures) -> None:
     recipe = tiny({"network.frozen": ["features."], "network.frozen_statistics": True})
     with pytest.raises(OptionError, match="no batch normalisation is under"):

@@ -33,10 +33,11 @@ class NetworkRecipe:
     ``encoder``: feature weights (``models.features``) that the network's ``encoder`` begins with, before ``start``.
     ``partly``: tensors that do not fit (another scale's deconvolution) keep their fresh values instead of an error.
     ``frozen``: beginnings of the names of parameters that stay as they are; a star stands for anything, as in
-    "trunk.*.norm.". ``frozen_statistics``: the batch normalisations under those names also keep their running
-    statistics, and normalise by them; by default they go on learning them, as fastai's ``train_bn`` does. ``base``:
-    feature weights that the whole network begins with, before ``start``, wherever names and sizes fit; what stays as it
-    is there is left out of the weight's file.
+    "trunk.*.norm.". ``frozen_statistics``: the batch normalisations under those names, or under names of its own, keep
+    their running statistics, and normalise by them (where a step has few crops of many damages, its own statistics fit
+    none); by default they go on learning them, as fastai's ``train_bn`` does. ``base``: feature weights that the whole
+    network begins with, before ``start``, wherever names and sizes fit; what stays as it is there is
+    left out of the weight's file.
     """
 
     name: str
@@ -46,7 +47,7 @@ class NetworkRecipe:
     start: str | None = None
     partly: bool = False
     frozen: tuple[str, ...] = ()
-    frozen_statistics: bool | None = None
+    frozen_statistics: bool | tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

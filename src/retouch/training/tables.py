@@ -44,7 +44,7 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         if value is None and type(None) in arguments:
             return None
         inner = [argument for argument in arguments if argument is not type(None)]
-        if isinstance(value, str) and str in inner:
+        if isinstance(value, str | bool) and type(value) in inner:
             return value
         return _value(inner[-1], value, where)
     if origin is Literal:

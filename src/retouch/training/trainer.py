@@ -58,13 +58,13 @@ def make_network(recipe: NetworkRecipe) -> nn.Module:
             )
         network.load_state_dict(own | fitting)
     for name, parameter in network.named_parameters():
-        if _is_frozen(name, recipe):
+        if _is_under(name, recipe.frozen):
             parameter.requires_grad_(False)
     return network
 
 
-def _is_frozen(name: str, recipe: NetworkRecipe) -> bool:
-    return any(fnmatchcase(name, f"{beginning}*") for beginning in recipe.frozen)
+def _is_under(name: str, beginnings: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, f"{beginning}*") for beginning in beginnings)
 
 
 def _start_base(network: nn.Module, recipe: NetworkRecipe) -> None:
@@ -284,16 +284,19 @@ class Trainer:
 
 
 def _fixed_statistics(network: nn.Module, recipe: NetworkRecipe) -> list[nn.Module]:
-    """The batch normalisations of the frozen part, where the recipe wants their running statistics to stay."""
+    """The batch normalisations whose running statistics the recipe wants to stay."""
     if not recipe.frozen_statistics:
         return []
+    named = isinstance(recipe.frozen_statistics, tuple)
+    beginnings = recipe.frozen_statistics if isinstance(recipe.frozen_statistics, tuple) else recipe.frozen
     found: list[nn.Module] = [
         module
         for name, module in network.named_modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and _is_frozen(f"{name}.", recipe)
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and _is_under(f"{name}.", beginnings)
     ]
     if not found:
-        raise OptionError("recipe: network.frozen_statistics: no batch normalisation is under network.frozen")
+        where = "those names" if named else "network.frozen"
+        raise OptionError(f"recipe: network.frozen_statistics: no batch normalisation is under {where}")
     return found
 
 
