@@ -491,3 +491,20 @@ def test_start_from_a_weight(tiny: RecipeMaker, train: Callable[..., Result], tm
     assert len(taken) < len(mixed)
     with pytest.raises(RetouchError, match="a weight of fsrcnn, not of srcnn"):
         make_network(tiny({"network": {"name": "srcnn", "start": str(start)}}).network)
+
+
+def test_start_from_a_shallower_chain(tiny: RecipeMaker, train: Callable[..., Result]) -> None:
+    chain = {"name": "dncnn", "arguments": {"depth": 4, "width": 4}}
+    noise = [{"step": [{"kind": "gaussian_noise", "sigma": 25}]}]
+    start = train(tiny({"network": chain, "data.degradation": noise, "run.steps": 2}), "first").weight
+    shallow = load_weights(start).network.eval()
+    deeper = {"network": {**chain, "start": str(start), "deeper": True}, "network.arguments.depth": 7}
+    network = make_network(tiny(deeper).network).eval()
+    x = torch.rand(1, 1, 12, 13)
+    with torch.no_grad():
+        torch.testing.assert_close(network(x), shallow(x))
+    with pytest.raises(OptionError, match="a chain of 3 layers is not deeper than one of 4"):
+        make_network(tiny({**deeper, "network.arguments.depth": 3}).network)
+    other = train(tiny({"run.steps": 2}), "other").weight
+    with pytest.raises(OptionError, match="fsrcnn is not of the plain chains dncnn, vdsr"):
+        make_network(tiny({"network.start": str(other), "network.deeper": True}).network)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Literal, get_args
 
 import torch
@@ -34,3 +35,44 @@ def begin_chain(body: nn.Sequential, initial: str) -> None:
         for layer in inner:
             layer.weight.mul_(_SHARE)
             layer.weight[:, :, 1, 1] += torch.eye(layer.out_channels)
+
+
+def deepen_chain(body: nn.Sequential, shorter: nn.Sequential) -> None:
+    """Make a chain begin as a shorter one: its halves at the two ends, and between them layers that change nothing.
+
+    Between the halves every value is what a ReLU gave, so that the identity, another ReLU, and a batch normalisation of
+    mean 0 and variance 1 leave it as it is: where no batch's own statistics are taken, both chains then compute the
+    same. Raises ``ValueError`` where the chain is the shorter one, or their layers have other sizes.
+    """
+    ours, theirs = _layers(body), _layers(shorter)
+    added = len(ours) - len(theirs)
+    first = len(theirs) // 2
+    if added < 0:
+        raise ValueError(f"a chain of {len(ours)} layers is not deeper than one of {len(theirs)}")
+    for layer, given in zip(ours[:first] + ours[first + added :], theirs, strict=True):
+        for part, begun in zip(layer, given, strict=True):
+            try:
+                part.load_state_dict(begun.state_dict())
+            except RuntimeError as error:
+                raise ValueError(f"the shorter chain has other sizes: {error}") from None
+    with torch.no_grad():
+        for part in itertools.chain(*ours[first : first + added]):
+            if isinstance(part, nn.BatchNorm2d):
+                part.reset_parameters()
+                assert part.running_var is not None
+                part.running_var.fill_(1 - part.eps)
+                continue
+            nn.init.dirac_(part.weight)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
+
+def _layers(body: nn.Sequential) -> list[list[nn.Conv2d | nn.BatchNorm2d]]:
+    """The convolutions, each with the batch normalisation after it, if any."""
+    layers: list[list[nn.Conv2d | nn.BatchNorm2d]] = []
+    for part in body:
+        if isinstance(part, nn.Conv2d):
+            layers.append([part])
+        elif isinstance(part, nn.BatchNorm2d):
+            layers[-1].append(part)
+    return layers

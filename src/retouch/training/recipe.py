@@ -32,6 +32,8 @@ class NetworkRecipe:
 
     ``encoder``: feature weights (``models.features``) that the network's ``encoder`` begins with, before ``start``.
     ``partly``: tensors that do not fit (another scale's deconvolution) keep their fresh values instead of an error.
+    ``deeper``: ``start`` is a plain chain (DnCNN, VDSR) of fewer layers; those that it lacks come into its middle, and
+    change nothing as they begin (``networks.plain.deepen_chain``).
     ``frozen``: beginnings of the names of parameters that stay as they are; a star stands for anything, as in
     "trunk.*.norm.". ``frozen_statistics``: the batch normalisations under those names, or under names of its own, keep
     their running statistics, and normalise by them (where a step has few crops of many damages, its own statistics fit
@@ -46,6 +48,7 @@ class NetworkRecipe:
     base: str | None = None
     start: str | None = None
     partly: bool = False
+    deeper: bool = False
     frozen: tuple[str, ...] = ()
     frozen_statistics: bool | tuple[str, ...] | None = None
 

@@ -17,6 +17,7 @@ from retouch.image.errors import OptionError, unknown
 from retouch.models.device import autocast, fast_bfloat16
 from retouch.models.load import load_weights
 from retouch.networks.build import build
+from retouch.networks.plain import deepen_chain
 from retouch.training.data import Batch, Portions, Samples, make_loader
 from retouch.training.distributed import Place
 from retouch.training.objectives.base import Turn
@@ -29,6 +30,8 @@ from retouch.training.schedule import Clipper, growing_average, make_optimizer, 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
+
+_CHAINS = ("dncnn", "vdsr")
 
 
 def load_features(name: str) -> nn.Module:
@@ -46,21 +49,36 @@ def make_network(recipe: NetworkRecipe) -> nn.Module:
     if recipe.encoder is not None and recipe.start is None:
         _start_encoder(network, recipe)
     if recipe.start is not None:
-        from retouch.models.catalogue import find
-
-        started = load_weights(find(recipe.start), architecture=recipe.name).network.state_dict()
-        own = network.state_dict()
-        fitting = {key: value for key, value in started.items() if key in own and own[key].shape == value.shape}
-        if not recipe.partly and fitting.keys() != own.keys():
-            raise OptionError(
-                f"recipe: {recipe.start} has other sizes than {recipe.name} {recipe.arguments}; network.partly=true "
-                "takes what fits"
-            )
-        network.load_state_dict(own | fitting)
+        _start(network, recipe)
     for name, parameter in network.named_parameters():
         if _is_under(name, recipe.frozen):
             parameter.requires_grad_(False)
     return network
+
+
+def _start(network: nn.Module, recipe: NetworkRecipe) -> None:
+    """Put the weight that the recipe names into the network, all of it, as far as it fits, or into a deeper chain."""
+    from retouch.models.catalogue import find
+
+    assert recipe.start is not None
+    before = load_weights(find(recipe.start), architecture=recipe.name).network
+    if recipe.deeper:
+        body, shorter = getattr(network, "body", None), getattr(before, "body", None)
+        if recipe.name not in _CHAINS or not isinstance(body, nn.Sequential) or not isinstance(shorter, nn.Sequential):
+            raise OptionError(f"recipe: network.deeper: {recipe.name} is not of the plain chains {', '.join(_CHAINS)}")
+        try:
+            deepen_chain(body, shorter)
+        except ValueError as error:
+            raise OptionError(f"recipe: network.deeper: {recipe.start}: {error}") from error
+        return
+    started, own = before.state_dict(), network.state_dict()
+    fitting = {key: value for key, value in started.items() if key in own and own[key].shape == value.shape}
+    if not recipe.partly and fitting.keys() != own.keys():
+        raise OptionError(
+            f"recipe: {recipe.start} has other sizes than {recipe.name} {recipe.arguments}; network.partly=true "
+            "takes what fits"
+        )
+    network.load_state_dict(own | fitting)
 
 
 def _is_under(name: str, beginnings: tuple[str, ...]) -> bool:
