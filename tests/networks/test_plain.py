@@ -82,6 +82,18 @@ def test_a_deepened_chain_computes_what_the_shorter_one_does(
     assert all(torch.equal(value, before[key]) for key, value in shorter.state_dict().items())
 
 
+@pytest.mark.parametrize("deeper", [4, 6])
+def test_a_chain_with_batch_normalisations_begins_as_one_without(deeper: int) -> None:
+    torch.manual_seed(0)
+    plain, network = _shaken(VDSR(depth=4, width=8)), _shaken(DnCNN(depth=deeper, width=8))
+    x = torch.rand(2, 1, 19, 21)
+    with torch.no_grad():
+        deepen_chain(network.body, plain.body, negated=True)
+        added = plain(x) - x
+        torch.testing.assert_close(x - network(x), -added, rtol=1e-4, atol=1e-4)
+    assert bool(added.abs().max() > 1)
+
+
 def test_in_a_deepened_chain_the_new_layers_lie_in_the_middle_and_learn() -> None:
     torch.manual_seed(0)
     shorter, network = DnCNN(depth=4, width=8), DnCNN(depth=6, width=8)
@@ -104,6 +116,8 @@ def test_in_a_deepened_chain_the_new_layers_lie_in_the_middle_and_learn() -> Non
     [
         (DnCNN(depth=3, width=8), DnCNN(depth=4, width=8), "a chain of 3 layers is not deeper than one of 4"),
         (DnCNN(depth=4, width=8), DnCNN(depth=3, width=6), "other sizes"),
+        (DnCNN(depth=4, width=8), VDSR(depth=4, width=6), "other sizes"),
+        (VDSR(depth=4, width=8), DnCNN(depth=4, width=8), "it has batch normalisations, this one has none"),
         (VDSR(depth=4, width=8, channels=1), VDSR(depth=3, width=8, channels=3), "other sizes"),
     ],
 )

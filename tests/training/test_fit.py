@@ -505,6 +505,12 @@ def test_start_from_a_shallower_chain(tiny: RecipeMaker, train: Callable[..., Re
         torch.testing.assert_close(network(x), shallow(x))
     with pytest.raises(OptionError, match="a chain of 3 layers is not deeper than one of 4"):
         make_network(tiny({**deeper, "network.arguments.depth": 3}).network)
+    vdsr = {"network": {**chain, "name": "vdsr"}, "data.degradation": noise, "run.steps": 2}
+    added = train(tiny(vdsr), "added").weight
+    subtracts = {"network": {**chain, "start": str(added), "deeper": True}, "network.arguments.depth": 5}
+    with torch.no_grad():
+        made = make_network(tiny(subtracts).network).eval()(x)
+        torch.testing.assert_close(made, load_weights(added).network.eval()(x))
     other = train(tiny({"run.steps": 2}), "other").weight
     with pytest.raises(OptionError, match="fsrcnn is not of the plain chains dncnn, vdsr"):
         make_network(tiny({"network.start": str(other), "network.deeper": True}).network)

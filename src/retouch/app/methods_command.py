@@ -45,14 +45,16 @@ def _print_table(task: Task, device: str) -> None:
     table.add_column(no_wrap=True)
     table.add_column(ratio=1)
     for method in sorted(task.methods, key=lambda m: -m.rank):
-        seconds = duration(method.seconds(1.0, device, default_options(task)))
+        options = default_options(task)
+        seconds = duration(method.seconds(1.0, device, dataclasses.replace(options, method=method.name)))
+        views = f"; auto takes the mean of 2, 4 or 8 views within {method.spare:g} s a picture" if method.spare else ""
         about = [
             Text(method.summary),
             Text(f"cost: {method.cost}"),
-            Text(f"time: about {seconds} a megapixel on this {device}"),
+            Text(f"time: about {seconds} a megapixel on this {device}{views}"),
             Text(f"prefer it: {method.prefer}"),
         ]
-        reason = method.available(default_options(task))
+        reason = method.available(options)
         if reason is not None:
             about.append(Text(f"not here: {reason}", style="yellow"))
         table.add_row(Text(method.name, style="bold"), Group(*about))

@@ -190,6 +190,7 @@ class Method:
     ``run``: ``(image, options, on_step) -> Image``. ``iterative``: whether it heeds effort and state, previews, and
     returns the best so far when cancelled. ``available``: None where it can be used with these options here, else why
     not, in one line. ``learned``: whether it runs trained weights, and so takes any ``--model`` of its task.
+    ``spare``: seconds up to which "auto" takes the mean of 2, 4 or 8 views by it (``learned.views_within``).
     """
 
     name: str
@@ -202,6 +203,7 @@ class Method:
     iterative: bool = False
     available: Callable[[Any], str | None] = lambda options: None
     learned: bool = False
+    spare: float = 0
 
 
 @dataclass(frozen=True)

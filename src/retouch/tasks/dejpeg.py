@@ -82,6 +82,7 @@ DEJPEG = Task(
             "dejpeg",
             "unet",
             level=_quality,
+            spare=True,
             rank=90,
             summary="a U-Net of residual blocks (after DRUNet, Zhang et al. 2022), trained on JPEG of every quality, "
             "once and twice over",

@@ -112,6 +112,7 @@ DENOISE = Task(
             "unet",
             level=_sigma,
             views=_views,
+            spare=True,
             rank=90,
             summary="a U-Net of residual blocks (after DRUNet, Zhang et al. 2022) that was not told how much noise "
             "there is: white noise, blotches, and what cameras and JPEG make of it",

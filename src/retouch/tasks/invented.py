@@ -161,8 +161,8 @@ def _disagreement(
     import torch
 
     plain: dict[str, Any] = {"note": False}
-    if "ensemble" in fields_of(type(options)):
-        plain["ensemble"] = False
+    if "ensemble" in fields_of(type(options)):  # one view each, as what is wanted is how far they are apart
+        plain |= {"ensemble": False, "method": method.name}
     total = torch.zeros_like(result.pixels)
     squares = torch.zeros_like(result.pixels[:1])
     for number, view in enumerate(views, 2):

@@ -32,6 +32,9 @@ Level = Callable[["Image", Any, "Listener | None"], float]
 Views = Callable[[float], int]
 """Of how many views of the picture the mean is taken, for a damage so strong."""
 
+SPARE = 8.0
+"""Seconds that "auto" spends on the mean of several views of a picture: ten thousand pictures are done in a day."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedOptions(MethodOptions):
@@ -44,7 +47,9 @@ class LearnedOptions(MethodOptions):
         kind="weight",
     )
     ensemble: bool = option(
-        False, "for trained networks: the mean over eight flips and rotations, a little better at 8 times the time"
+        False,
+        "for trained networks: the mean over eight flips and rotations, a little better at 8 times the time; 'auto' "
+        "takes it by itself of pictures so small that it costs seconds, --method NAME does not",
     )
 
 
@@ -121,23 +126,57 @@ def learned_method(
     prefer: str,
     level: Level | None = None,
     views: Views | None = None,
+    spare: bool = False,
 ) -> Method:
     """The row of a task's table for the trained networks of ``family``.
 
     ``level``: how strong the damage is, as the cards give the range of it; asked only where weights differ in it, or
-    the number of ``views`` depends on it, which holds for the weights of ``family`` alone.
+    the number of ``views`` depends on it, which holds for the weights of ``family`` alone. ``spare``: whether "auto"
+    takes the mean of as many views as ``SPARE`` allows.
     """
+    once = _seconds_once(task, family)
+
+    def count(megapixels: float, device: str, options: Any) -> int:
+        return views_within(once(megapixels, device, options), options) if spare else _asked(options)
+
+    def run(image: Image, options: Any, on_step: Listener | None) -> Image:
+        from retouch.models.device import pick_device
+
+        least = count(image.megapixels, pick_device(options.device).type, options)
+        return _filled(image, run_network(task, family, level, image, options, on_step, least=least, views=views))
+
+    def seconds(megapixels: float, device: str, options: Any) -> float:
+        least, known = count(megapixels, device, options), getattr(options, "sigma", None)
+        # a damage that is not told is not looked for here
+        return once(megapixels, device, options) * max(least, 1 if views is None or known is None else views(known))
+
     return Method(
         name=family,
         summary=summary,
         cost=cost,
         prefer=prefer,
-        seconds=_seconds(task, family, views),
+        seconds=seconds,
         rank=rank,
-        run=lambda image, options, on_step: _run(task, family, level, views, image, options, on_step),
+        run=run,
         available=lambda options: _why_not(task, family, options),
         learned=True,
+        spare=SPARE if spare else 0,
     )
+
+
+def views_within(seconds: float, options: Any) -> int:
+    """Of how many views the mean is taken when one takes ``seconds``: 8, 4, 2 within ``SPARE`` and the budget, or 1.
+
+    That is for "auto": a method or a weight that is named is run once, and ``ensemble`` is always of eight.
+    """
+    if options.ensemble or options.method != "auto" or options.model is not None:
+        return _asked(options)
+    allowed = min(SPARE, options.budget)
+    return next((count for count in (8, 4, 2) if count * seconds <= allowed), 1)
+
+
+def _asked(options: Any) -> int:
+    return 8 if options.ensemble else 1
 
 
 def method_of_model(task: Task, options: Any) -> Method:
@@ -241,18 +280,6 @@ def _by_scale(cards: Sequence[Card]) -> dict[int, Card]:
 # -- the run
 
 
-def _run(
-    task: str,
-    family: str,
-    level: Level | None,
-    views: Views | None,
-    image: Image,
-    options: Any,
-    on_step: Listener | None,
-) -> Image:
-    return _filled(image, run_network(task, family, level, image, options, on_step, views=views))
-
-
 def run_network(
     task: str,
     family: str,
@@ -261,12 +288,14 @@ def run_network(
     options: Any,
     on_step: Listener | None,
     levels: Levels | None = None,
+    least: int | None = None,
     views: Views | None = None,
 ) -> Tensor:
     """What the weight for this picture, or the one that ``options.model`` names, makes of it; not clipped.
 
-    ``levels``: what a network that asks for it is told of the damages. ``views``: see ``learned_method``. Raises
-    ``OptionError`` where there is no weight for the task.
+    ``levels``: what a network that asks for it is told of the damages. ``least``: of how many views the mean is taken
+    at the least, by default what ``options`` ask for. ``views``: see ``learned_method``. Raises ``OptionError`` where
+    there is no weight for the task.
     """
     from retouch.models import catalogue
 
@@ -277,7 +306,9 @@ def run_network(
         reason = _why_not(task, family, options)
         if reason is not None:
             raise OptionError(f"--method {family}: {reason}")
-    count = 8 if options.ensemble else 1
+    count = _asked(options) if least is None else least
+    if count > _asked(options):
+        note(on_step, f"the mean of {count} views, as there is time for it")
     if task == "upscale":
         by_scale = _by_scale(cards)
         if not any(scale > 1 for scale in by_scale):
@@ -286,7 +317,7 @@ def run_network(
     else:
         found = functools.cache(lambda: 0.0 if level is None else level(image, options, on_step))
         stages = [(_pick(task, cards, image.channels, found), 1)]
-        if views is not None and not options.ensemble and stages[0][0].family == family:
+        if views is not None and count == 1 and stages[0][0].family == family:
             count = views(found())
             if count > 1:
                 note(on_step, f"the mean of {count} views, as the damage is strong")
@@ -366,8 +397,8 @@ def _progress(on_step: Listener, began: float, before: int, after: list[int], ar
 _FASTER = 1.4
 
 
-def _seconds(task: str, family: str, views: Views | None = None) -> Callable[[float, str, Any], float]:
-    """The estimate of ``Method.seconds``: two operations a multiplication, and the moving of the pixels.
+def _seconds_once(task: str, family: str) -> Callable[[float, str, Any], float]:
+    """The estimate of ``Method.seconds`` for one view: two operations a multiplication, and the moving of the pixels.
 
     The runner reaches more of a processor than the fitting of a network does: 90 GFLOP/s on two cores in float32, 180
     in bfloat16.
@@ -381,8 +412,6 @@ def _seconds(task: str, family: str, views: Views | None = None) -> Callable[[fl
         largest = max((card.parameters for card in cards), default=0)
         speed = _FASTER * operations_per_second(device, faithful=False)
         total, pixels = 0.0, megapixels * 1e6
-        known = getattr(options, "sigma", None)  # one that is not told is not looked for here
-        count = 8 if options.ensemble else 1 if views is None or known is None else views(known)
         by_scale = _by_scale(cards) if task == "upscale" else {}
         factors = [factor for factor in by_scale if factor > 1] or [2, 3, 4]
         for scale in plan_scales(getattr(options, "scale", 1), factors) or [1]:
@@ -390,7 +419,7 @@ def _seconds(task: str, family: str, views: Views | None = None) -> Callable[[fl
             if costs.parameters is not None and largest:
                 operations *= (by_scale[scale].parameters if scale in by_scale else largest) / costs.parameters
             pixels *= scale**2
-            total += operations * count / speed + pixels * 1e-7
+            total += operations / speed + pixels * 1e-7
         return total
 
     return seconds

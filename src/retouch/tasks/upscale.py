@@ -111,8 +111,10 @@ def _whole_scale(options: UpscaleOptions) -> str | None:
     return f"needs a whole --scale of 2 to 8, not {options.scale:g}"
 
 
-def _learned(family: str, *, rank: int, summary: str, cost: str, prefer: str, matched: bool = False) -> Method:
-    method = learned_method("upscale", family, rank=rank, summary=summary, cost=cost, prefer=prefer)
+def _learned(
+    family: str, *, rank: int, summary: str, cost: str, prefer: str, matched: bool = False, spare: bool = False
+) -> Method:
+    method = learned_method("upscale", family, rank=rank, summary=summary, cost=cost, prefer=prefer, spare=spare)
     return replace(method, run=_enlarged(method.run, matched=matched))
 
 
@@ -142,7 +144,7 @@ def _without_noise_first(method: Method) -> Method:
     denoiser = next(row for row in DENOISE.methods if row.learned)
 
     def first(options: UpscaleOptions) -> Any:
-        made = DENOISE.make_options(device=options.device, tile=options.tile, seed=options.seed)
+        made = DENOISE.make_options(method=denoiser.name, device=options.device, tile=options.tile, seed=options.seed)
         return made if options.model is None and denoiser.available(made) is None else None
 
     def run(image: Image, options: UpscaleOptions, on_step: Listener | None) -> Image:
@@ -189,6 +191,7 @@ UPSCALE = Task(
         _told_of_noise(
             _learned(
                 "residual",
+                spare=True,
                 rank=95,
                 summary="a plain residual network of 0.7 million numbers, all its work at the small size, on the three "
                 "colours (after EDSR, Lim et al. 2017)",

@@ -32,8 +32,8 @@ class NetworkRecipe:
 
     ``encoder``: feature weights (``models.features``) that the network's ``encoder`` begins with, before ``start``.
     ``partly``: tensors that do not fit (another scale's deconvolution) keep their fresh values instead of an error.
-    ``deeper``: ``start`` is a plain chain (DnCNN, VDSR) of fewer layers; those that it lacks come into its middle, and
-    change nothing as they begin (``networks.plain.deepen_chain``).
+    ``deeper``: this is a plain chain (DnCNN, VDSR) and ``start`` one of as many layers or fewer, of either kind; layers
+    and batch normalisations that it lacks change nothing as they begin (``networks.plain.deepen_chain``).
     ``frozen``: beginnings of the names of parameters that stay as they are; a star stands for anything, as in
     "trunk.*.norm.". ``frozen_statistics``: the batch normalisations under those names, or under names of its own, keep
     their running statistics, and normalise by them (where a step has few crops of many damages, its own statistics fit

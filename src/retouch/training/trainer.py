@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from retouch.image.errors import OptionError, unknown
 from retouch.models.device import autocast, fast_bfloat16
-from retouch.models.load import load_weights
+from retouch.models.load import Model, load_weights
 from retouch.networks.build import build
 from retouch.networks.plain import deepen_chain
 from retouch.training.data import Batch, Portions, Samples, make_loader
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
-_CHAINS = ("dncnn", "vdsr")
+_CHAINS = {"dncnn": -1, "vdsr": 1}  # the plain chains, with the sign that what they find is added to the picture with
 
 
 def load_features(name: str) -> nn.Module:
@@ -57,20 +57,14 @@ def make_network(recipe: NetworkRecipe) -> nn.Module:
 
 
 def _start(network: nn.Module, recipe: NetworkRecipe) -> None:
-    """Put the weight that the recipe names into the network, all of it, as far as it fits, or into a deeper chain."""
+    """Put the weight that the recipe names into the network, all of it, as far as it fits, or into a chain."""
     from retouch.models.catalogue import find
 
     assert recipe.start is not None
-    before = load_weights(find(recipe.start), architecture=recipe.name).network
     if recipe.deeper:
-        body, shorter = getattr(network, "body", None), getattr(before, "body", None)
-        if recipe.name not in _CHAINS or not isinstance(body, nn.Sequential) or not isinstance(shorter, nn.Sequential):
-            raise OptionError(f"recipe: network.deeper: {recipe.name} is not of the plain chains {', '.join(_CHAINS)}")
-        try:
-            deepen_chain(body, shorter)
-        except ValueError as error:
-            raise OptionError(f"recipe: network.deeper: {recipe.start}: {error}") from error
+        _start_chain(network, recipe, load_weights(find(recipe.start)))
         return
+    before = load_weights(find(recipe.start), architecture=recipe.name).network
     started, own = before.state_dict(), network.state_dict()
     fitting = {key: value for key, value in started.items() if key in own and own[key].shape == value.shape}
     if not recipe.partly and fitting.keys() != own.keys():
@@ -79,6 +73,20 @@ def _start(network: nn.Module, recipe: NetworkRecipe) -> None:
             "takes what fits"
         )
     network.load_state_dict(own | fitting)
+
+
+def _start_chain(network: nn.Module, recipe: NetworkRecipe, before: Model) -> None:
+    """Make a plain chain begin as one of as many layers or fewer, which may be of the other kind."""
+    for name in (recipe.name, before.card.architecture):
+        if name not in _CHAINS:
+            raise OptionError(f"recipe: network.deeper: {name} is not of the plain chains {', '.join(_CHAINS)}")
+    body, shorter = network.body, before.network.body
+    assert isinstance(body, nn.Sequential)
+    assert isinstance(shorter, nn.Sequential)
+    try:
+        deepen_chain(body, shorter, negated=_CHAINS[recipe.name] != _CHAINS[before.card.architecture])
+    except ValueError as error:
+        raise OptionError(f"recipe: network.deeper: {recipe.start}: {error}") from error
 
 
 def _is_under(name: str, beginnings: tuple[str, ...]) -> bool:

@@ -42,7 +42,9 @@ export function estimate(task, name) {
   if (name === "auto" && budget > 0 && (pace === null || pace * megapixels > budget)) return say("time.most", { time: duration(budget) });
   if (pace === null) return "";
   if (!megapixels) return say("time.per.megapixel", { time: duration(pace) });
-  const seconds = pace * megapixels;
+  const once = pace * megapixels;
+  const spare = name === "auto" ? Math.min(method?.spare_seconds ?? 0, budget) : 0;
+  const seconds = once * ([8, 4, 2].find(views => views * once <= spare) ?? 1);
   return seconds < 1 ? duration(seconds) : say("time.about", { time: duration(seconds) });
 }
 

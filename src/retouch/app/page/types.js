@@ -8,6 +8,7 @@
  * @property {string} [cost] what it costs, in words
  * @property {string} [prefer] when to prefer it, in words
  * @property {number | null} seconds_per_megapixel null where there is no estimate
+ * @property {number} spare_seconds up to which the automatic choice takes the mean of 2, 4 or 8 views
  * @property {boolean} iterative
  * @property {boolean} default what "auto" takes for a picture of a megapixel
  */

@@ -291,6 +291,7 @@ def _components() -> dict[str, Any]:
             "cost": text,
             "prefer": text,
             "seconds_per_megapixel": number,
+            "spare_seconds": number,
             "iterative": flag,
             "default": flag,
             "unavailable": maybe_text,

@@ -5,6 +5,7 @@ Everything is made from the task table, as the command line is. No torch here.
 
 from __future__ import annotations
 
+import dataclasses
 import types
 import typing
 from collections.abc import Collection, Mapping
@@ -134,12 +135,14 @@ def reason_against(task: Task, method: Method) -> str | None:
 def describe_methods(task: Task, device: str) -> list[dict[str, Any]]:
     """The methods of a task, the best first: what each is, costs and is good for, and its time on ``device``.
 
-    ``default``: the one that 'auto' takes for a picture of a megapixel.
+    ``default``: the one that 'auto' takes for a picture of a megapixel. ``spare_seconds``: see ``Method.spare``.
     """
     rows: list[dict[str, Any]] = []
     for method in sorted(task.methods, key=lambda method: -method.rank):
         reason = reason_against(task, method)
         options = sample_options(task, method)[0]
+        if isinstance(options, MethodOptions):  # named, it takes one view
+            options = dataclasses.replace(options, method=method.name)
         rows.append(
             {
                 "name": method.name,
@@ -147,6 +150,7 @@ def describe_methods(task: Task, device: str) -> list[dict[str, Any]]:
                 "cost": method.cost,
                 "prefer": in_http_words(method.prefer),
                 "seconds_per_megapixel": round(method.seconds(1.0, device, options), 3),
+                "spare_seconds": method.spare,
                 "iterative": method.iterative,
                 "default": False,
                 "unavailable": None if reason is None else in_http_words(reason),
