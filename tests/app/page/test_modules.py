@@ -235,3 +235,30 @@ def test_every_option_of_every_task_has_a_place_in_a_form(tab: Any, server_addre
     assert "seed" not in forms["denoise"]
     assert forms["denoise"][0] == "sigma"
     assert forms["translate"][0] == "model"  # what must be given comes first
+
+
+@pytest.mark.parametrize(
+    ("megapixels", "budget", "auto", "named"),
+    [
+        (0.2, 60, "about 2 s", "a moment"),  # eight views of 0.24 s
+        (1, 60, "about 5 s", "about 1 s"),  # four
+        (3, 60, "about 7 s", "about 4 s"),  # two
+        (10, 60, "about 10 s", "about 10 s"),
+        (1, 3, "about 2 s", "about 1 s"),
+    ],
+)
+def test_the_time_told_is_that_of_the_views_that_are_taken(
+    tab: Any, megapixels: float, budget: float, auto: str, named: str
+) -> None:
+    told = tab.evaluate(
+        """async ([megapixels, budget]) => {
+          const { state } = await import("/page/state.js");
+          const { estimate } = await import("/page/cards.js");
+          const method = { name: "unet", default: true, unavailable: null, seconds_per_megapixel: 1.2, spare_seconds: 8 };
+          const task = { name: "denoise", methods: [method], schema: { properties: { budget: { default: budget } } } };
+          state.current = { width: 1000, height: 1000 * megapixels };
+          return [estimate(task, "auto"), estimate(task, "unet")];
+        }""",
+        [megapixels, budget],
+    )
+    assert told == [auto, named]

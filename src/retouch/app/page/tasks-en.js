@@ -152,7 +152,7 @@ export const tasks = {
   "option.model": "Weights",
   "help.model": "Run these, whatever the method.",
   "option.ensemble": "Mean of eight views",
-  "help.ensemble": "For trained networks: a little better, at 8 times the time.",
+  "help.ensemble": "For trained networks: a little better, at 8 times the time. The automatic choice does so by itself where that takes seconds.",
   "option.restore.only": "Mend only",
   "help.restore.only": "text, noise, jpeg, blur, with commas between. Left open: whatever is found, but text is only looked for when asked.",
   "option.restore.strength": "Strength",

@@ -152,7 +152,7 @@ export const tasks = {
   "option.model": "权重",
   "help.model": "不论方法，直接用这个权重。",
   "option.ensemble": "八个视角取平均",
-  "help.ensemble": "训练过的网络：略好一些，时间是 8 倍。",
+  "help.ensemble": "训练过的网络：略好一些，时间是 8 倍。自动选择在只需几秒时会自行采用。",
   "option.restore.only": "只修复",
   "help.restore.only": "text、noise、jpeg、blur，用逗号分隔。留空则修复找到的一切，但文字只在要求时才找。",
   "option.restore.strength": "强度",
