@@ -49,7 +49,7 @@ def test_suggests_the_rate_of_the_least_loss() -> None:
 
 
 def test_runs_writes_and_repeats(folder: Path, tmp_path: Path) -> None:
-    recipe = read_recipe("fsrcnn-x3", SMALL)
+    recipe = read_recipe("fsrcnn-x4", SMALL)
     heard: list[int] = []
     found = find_rate(
         recipe,
@@ -81,7 +81,7 @@ def test_runs_writes_and_repeats(folder: Path, tmp_path: Path) -> None:
 
 
 def test_stops_where_the_loss_explodes(folder: Path) -> None:
-    recipe = read_recipe("fsrcnn-x3", [*SMALL, "optimizer.name=sgd", "run.precision=fp32"])
+    recipe = read_recipe("fsrcnn-x4", [*SMALL, "optimizer.name=sgd", "run.precision=fp32"])
     found = find_rate(recipe, [folder], lowest=1e-3, highest=1e6, steps=40, device="cpu")
     assert len(found.rates) < 40
     assert all(map(math.isfinite, found.losses))
