@@ -254,7 +254,8 @@ def test_the_time_told_is_that_of_the_views_that_are_taken(
         """async ([megapixels, budget]) => {
           const { state } = await import("/page/state.js");
           const { estimate } = await import("/page/cards.js");
-          const method = { name: "unet", default: true, unavailable: null, seconds_per_megapixel: 1.2, spare_seconds: 8 };
+          const time = { seconds_per_megapixel: 1.2, spare_seconds: 8 };
+          const method = { name: "unet", default: true, unavailable: null, ...time };
           const task = { name: "denoise", methods: [method], schema: { properties: { budget: { default: budget } } } };
           state.current = { width: 1000, height: 1000 * megapixels };
           return [estimate(task, "auto"), estimate(task, "unet")];
