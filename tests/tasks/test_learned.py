@@ -230,6 +230,7 @@ def test_auto_takes_the_mean_of_as_many_views_as_there_is_time_for(home: Path, m
         for name, (dy, dx) in {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0)}.items()
     }
     once = task.method("unet").seconds(image.megapixels, "cpu", task.make_options(method="unet", sigma=5))
+    moved = image.megapixels * 0.1  # once, whatever the views
 
     def check(expected: str, said: int | None, **options: Any) -> None:
         steps: list[Step] = []
@@ -240,7 +241,8 @@ def test_auto_takes_the_mean_of_as_many_views_as_there_is_time_for(home: Path, m
         assert told == ([] if said is None else [f"the mean of {said} views, as there is time for it"])
         made = task.make_options(sigma=5, **options)
         views = 8 if said is None and len(expected.split()) == 4 else said or 1
-        assert task.method("unet").seconds(image.megapixels, "cpu", made) == pytest.approx(views * once)
+        seconds = task.method("unet").seconds(image.megapixels, "cpu", made)
+        assert seconds - moved == pytest.approx(views * (once - moved))
 
     check("left right up down", 8)
     check("left", None, method="unet")
@@ -275,7 +277,7 @@ def test_two_views_cost_twice_the_time_where_the_noise_is_told(home: Path) -> No
     method = task.method("unet")
     seconds = [method.seconds(1, "cpu", task.make_options(sigma=sigma, method="unet")) for sigma in (None, 25, 50)]
     assert seconds[0] == seconds[1]
-    assert seconds[2] == pytest.approx(2 * seconds[0])
+    assert seconds[2] - 0.1 == pytest.approx(2 * (seconds[0] - 0.1))  # but for the moving of the pixels
 
 
 def test_the_weight_trained_for_the_noise_is_taken(home: Path) -> None:
@@ -339,4 +341,4 @@ def test_the_ensemble_costs_eight_times_the_network(home: Path) -> None:
     task = TASKS["upscale"]
     method = task.method("vdsr")
     once, eight = (method.seconds(1, "cpu", task.make_options(ensemble=ensemble)) for ensemble in (False, True))
-    assert eight == pytest.approx(8 * once)
+    assert 7 < eight / once <= 8

@@ -278,13 +278,11 @@ def _step(
     assert isinstance(made, MethodOptions)
     device = pick_device(options.device).type
     usable = [method for method in task.methods if not method.iterative and method.available(made) is None]
-    costs = {
-        method.name: method.seconds(megapixels, device, dataclasses.replace(made, method=method.name))
-        for method in usable
-    }
+    named = {method.name: dataclasses.replace(made, method=method.name) for method in usable}
+    costs = {method.name: method.seconds(megapixels, device, named[method.name]) for method in usable}
     fitting = [method for method in usable if costs[method.name] <= options.budget / 2]
     best = max(fitting, key=lambda method: method.rank) if fitting else min(usable, key=lambda m: costs[m.name])
-    return task, best, dataclasses.replace(made, method=best.name)
+    return task, best, named[best.name]
 
 
 _NETWORK = learned_method(
